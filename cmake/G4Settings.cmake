@@ -1,0 +1,31 @@
+# Language level, warnings, sanitizers and the compiler cache, for every target.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release)
+endif()
+
+find_program(G4CPP_CCACHE ccache)
+if(G4CPP_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${G4CPP_CCACHE})
+endif()
+
+find_package(Threads REQUIRED)
+
+add_library(g4_settings INTERFACE)
+target_include_directories(g4_settings INTERFACE ${PROJECT_SOURCE_DIR}/src)
+target_compile_options(g4_settings INTERFACE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion)
+if(G4CPP_WERROR)
+  target_compile_options(g4_settings INTERFACE -Werror)
+endif()
+# Contraction would make results depend on the instruction set a function happens to be compiled for.
+target_compile_options(g4_settings INTERFACE -ffp-contract=off)
+target_link_libraries(g4_settings INTERFACE Threads::Threads)
+if(G4CPP_SANITIZE)
+  target_compile_options(g4_settings INTERFACE -fsanitize=${G4CPP_SANITIZE} -fno-omit-frame-pointer
+                                               -fno-sanitize-recover=all)
+  target_link_options(g4_settings INTERFACE -fsanitize=${G4CPP_SANITIZE})
+endif()

@@ -1,0 +1,50 @@
+// A persistent pool of threads that run one job at a time. A job is a function of a task index; tasks are handed out
+// by a shared counter, so the split of work into tasks, and with it every result, does not depend on the thread count.
+// Waiting threads spin for a short while (decode steps follow each other closely), then sleep.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace g4 {
+
+class ThreadPool {
+ public:
+  // n_threads includes the calling thread; at least 1.
+  explicit ThreadPool(int n_threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int size() const { return static_cast<int>(workers_.size()) + 1; }
+
+  // Calls task(index, thread) for every index in [0, n_tasks), thread in [0, size()); returns when all are done.
+  // The first exception a task throws is rethrown here; the remaining tasks are skipped.
+  void run(int64_t n_tasks, const std::function<void(int64_t index, int thread)>& task);
+
+ private:
+  void worker(int thread);
+  void work(int thread);
+
+  std::vector<std::thread> workers_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::atomic<uint64_t> generation_{0};
+  std::atomic<int> running_{0};
+  std::atomic<int64_t> next_{0};
+  std::atomic<bool> stop_{false};
+  int64_t n_tasks_ = 0;
+  const std::function<void(int64_t, int)>* task_ = nullptr;
+  std::exception_ptr error_;
+};
+
+// Physical cores this process may run on, at least 1.
+int default_thread_count();
+
+}  // namespace g4
