@@ -1,0 +1,207 @@
+"""The C++ core as Python sees it. No logic lives in the bindings: each class and function is its C++ namesake.
+
+Every call that computes releases the GIL. Errors are the classes of g4cpp.errors.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+build_id: str
+
+# --- gguf -------------------------------------------------------------------------------------------------------------
+
+class TensorInfo:
+    name: str
+    dtype: str  # "Q4_K"
+    shape: tuple[int, ...]  # slowest first
+    n_bytes: int
+    part: int  # index of the split file that holds it
+
+class GgufFile:
+    """A GGUF file, memory-mapped and validated. Raises FileError, GgufError."""
+
+    def __init__(self, path: str) -> None: ...
+    path: str
+    version: int
+    file_bytes: int
+    n_parts: int
+    def keys(self) -> list[str]: ...
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value as int, float, bool, str or a list of these; `default` when the key is absent."""
+    def array_length(self, key: str) -> int | None:
+        """Elements of an array value without decoding it; None when the key is absent or not an array."""
+    def tensors(self) -> list[TensorInfo]: ...
+    def tensor_data(self, name: str) -> NDArray[np.uint8]:
+        """The encoded bytes of a tensor, a read-only view of the map. Raises GgufError when absent."""
+
+ValueType = Literal["u8", "i8", "u16", "i16", "u32", "i32", "u64", "i64", "f32", "f64", "bool", "string"]
+
+class GgufWriter:
+    """Writes PATH through a temporary file renamed by finish(). Raises FileError, ArgumentError."""
+
+    def __init__(self, path: str) -> None: ...
+    def add(self, key: str, value: int | float | bool | str, type: ValueType) -> None: ...
+    def add_array(self, key: str, values: Sequence[int] | Sequence[float] | Sequence[bool] | Sequence[str], type: ValueType) -> None: ...
+    def declare_tensor(self, name: str, dtype: str, shape: Sequence[int]) -> None: ...
+    def write_header(self) -> None: ...
+    def write_tensor(self, name: str, data: NDArray[np.uint8]) -> None:
+        """The next bytes of tensor `name`; may be called several times until its declared size is reached."""
+    def finish(self) -> None: ...
+    def discard(self) -> None:
+        """Removes the temporary file; a no-op after finish()."""
+
+def quantize(dtype: str, values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Encodes float32 values (flattened) into F32, F16, BF16, Q8_0 or Q4_0."""
+
+def dequantize(dtype: str, data: NDArray[np.uint8] | bytes) -> NDArray[np.float32]:
+    """Decodes the bytes of any supported format, flat."""
+
+def dtypes() -> list[tuple[str, int, int]]:
+    """(name, elements per block, bytes per block) of every supported tensor format."""
+
+# --- tokenizer --------------------------------------------------------------------------------------------------------
+
+class Tokenizer:
+    """The file's own vocabulary. Raises ModelError when the file has none or it is malformed."""
+
+    def __init__(self, file: GgufFile) -> None: ...
+    n_tokens: int
+    model: str  # "gemma4" or "llama"
+    add_bos: bool
+    bos_id: int | None
+    eos_id: int | None
+    stop_ids: list[int]
+    suppress_ids: list[int]
+    chat_template: str | None
+    def encode(self, text: str, add_bos: bool | None = None, parse_special: bool = True) -> list[int]: ...
+    def decode(self, ids: Sequence[int], keep_special: bool = False) -> str: ...
+    def find(self, text: str) -> int | None:
+        """The id of the token whose text is exactly `text`."""
+    def token_text(self, id: int) -> str: ...
+    def is_special(self, id: int) -> bool: ...
+
+class Detokenizer:
+    """Streaming detokenisation: text comes out as soon as it is complete UTF-8."""
+
+    def __init__(self, tokenizer: Tokenizer, keep_special: bool = False) -> None: ...
+    def push(self, id: int) -> str: ...
+    def flush(self) -> str: ...
+
+# --- runtime ----------------------------------------------------------------------------------------------------------
+
+class DeviceInfo:
+    name: str  # "cpu"
+    description: str
+    available: bool
+    reason: str  # why it is not available
+    memory_total: int
+    memory_available: int
+
+def devices() -> list[DeviceInfo]: ...
+
+class Sampler:
+    """Turns a row of logits into a token. Same seed and same logits, same tokens."""
+
+    def __init__(
+        self,
+        *,
+        temperature: float = 1.0,
+        top_k: int = 64,
+        top_p: float = 0.95,
+        min_p: float = 0.0,
+        repetition_penalty: float = 1.0,
+        presence_penalty: float = 0.0,
+        frequency_penalty: float = 0.0,
+        penalty_window: int = 64,
+        logit_bias: dict[int, float] = ...,
+        suppress: Sequence[int] = (),
+        seed: int = 0,
+    ) -> None: ...
+    def accept(self, token: int) -> None:
+        """Records a token of the prompt or the output for the penalties."""
+    def sample(self, logits: NDArray[np.float32]) -> int: ...
+
+class MemoryPlan:
+    """Bytes by purpose, computed before anything is allocated."""
+
+    weights: int
+    kv_cache: int
+    kv_snapshot: int
+    activations: int
+    total: int
+    available: int
+    n_ctx: int
+
+Poll = Callable[[], None]
+"""Called now and then during long computations; what it raises stops the computation and propagates."""
+
+class Engine:
+    """A loaded model, its KV cache and one sequence of tokens in it.
+
+    Raises ModelError, MemoryError (g4cpp.errors.MemoryPlanError), DeviceError, ArgumentError.
+    """
+
+    def __init__(
+        self,
+        file: GgufFile,
+        *,
+        device: str = "auto",
+        compute: str = "auto",
+        n_ctx: int = 0,
+        n_threads: int = 0,
+        micro_batch: int = 512,
+        kv_dtype: str = "auto",
+        kv_shared_skip: bool = True,
+        backend_library: str = "",
+    ) -> None:
+        """n_ctx 0: the trained context or what memory allows; n_threads 0: the physical cores."""
+    @staticmethod
+    def plan(file: GgufFile, *, compute: str = "auto", n_ctx: int = 0, micro_batch: int = 512, kv_dtype: str = "auto") -> MemoryPlan:
+        """The memory plan without loading anything."""
+    architecture: str
+    device: str
+    compute: str
+    kv_dtype: str
+    n_ctx: int
+    n_ctx_train: int
+    n_vocab: int
+    n_layers: int
+    n_threads: int
+    micro_batch: int
+    hidden_size: int
+    n_parameters: int
+    memory_plan: MemoryPlan
+    fallbacks: list[str]  # nodes that the device does not run itself
+    tokens: list[int]  # the sequence now in the cache
+    def prefill(self, ids: Sequence[int], poll: Poll | None = None) -> int:
+        """Makes `ids` the sequence, reusing the longest cached prefix, and leaves the last token's logits ready.
+
+        Returns how many tokens were computed. Raises ContextOverflowError, ArgumentError (empty, id out of range).
+        """
+    def snapshot(self) -> None:
+        """Keeps the sliding layers' rings as they are now, so that a later prompt can return to this point."""
+    def decode(self, id: int, poll: Poll | None = None) -> None:
+        """Appends one token and leaves its logits ready. Raises ContextOverflowError."""
+    def last_logits(self) -> NDArray[np.float32]:
+        """A copy of the ready row, [n_vocab]."""
+    def sample(self, sampler: Sampler) -> int:
+        """Samples from the ready row; also raises ModelError when the logits are not finite (NaN weights)."""
+    def logits(self, ids: Sequence[int], positions: Sequence[int], poll: Poll | None = None) -> NDArray[np.float32]:
+        """Makes `ids` the sequence, recomputing all of it; rows of float32 logits, [len(positions), n_vocab]."""
+    def reset(self) -> None:
+        """Forgets the sequence."""
+    def trace(
+        self, ids: Sequence[int], layer_inputs: NDArray[np.float32] | None = None, all_logits: bool = True
+    ) -> dict[str, NDArray[np.float32]]:
+        """Runs `ids` from an empty cache in one shot and returns intermediate values (tests, debugging).
+
+        `layer_inputs` [n_layers, tokens, hidden]: each layer reads this instead of the layer before ("teacher forcing").
+        Keys: "embedding" [tokens, hidden], "layer.N" [tokens, hidden], "router_ids.N" [tokens, top_k] for mixture of
+        experts, "logits" [tokens, n_vocab].
+        """
+
+def load_backend(path: str) -> str:
+    """Loads a backend's shared library and returns the device name it registers. Raises DeviceError."""
