@@ -29,3 +29,8 @@ if(G4CPP_SANITIZE)
                                                -fno-sanitize-recover=all)
   target_link_options(g4_settings INTERFACE -fsanitize=${G4CPP_SANITIZE})
 endif()
+
+# Version, compiler and source revision: what a backend loaded at run time must share with the core.
+execute_process(COMMAND git describe --always --dirty WORKING_DIRECTORY ${PROJECT_SOURCE_DIR}
+                OUTPUT_VARIABLE revision OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+set(G4CPP_BUILD_ID "${PROJECT_VERSION}-${revision}-${CMAKE_CXX_COMPILER_ID}${CMAKE_CXX_COMPILER_VERSION}")

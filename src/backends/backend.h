@@ -1,0 +1,73 @@
+// The backend interface: memory, what runs where, and turning a placed graph into something that runs.
+// A backend registers itself by name (registry.h); models and the runtime know only this interface.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "graph/graph.h"
+#include "graph/memory_planner.h"
+
+namespace g4 {
+
+// Called between nodes; what it throws stops the run.
+using Poll = std::function<void()>;
+
+struct DeviceInfo {
+  std::string name;         // "cpu"
+  std::string description;  // "Intel Xeon, 16 cores, AVX-512"
+  bool available = true;
+  std::string reason;  // why not
+  int64_t memory_total = 0;
+  int64_t memory_available = 0;
+};
+
+// One application of an operation, without the graph around it: what a backend is asked about.
+struct OpCall {
+  const OpDef* op = nullptr;
+  const OpParams* params = nullptr;
+  std::vector<Tensor> inputs;
+  std::vector<Tensor> outputs;
+};
+OpCall call_of(const Graph& graph, const Node& node);
+
+// A graph whose values have all got a place: externals their own, intermediates theirs in `arena`.
+struct PlacedGraph {
+  Graph graph;
+  ArenaPlan plan;
+  Buffer* arena = nullptr;
+
+  Tensor tensor(ValueId id) const;
+};
+
+// Nodes [first, last) of a placed graph, ready to run any number of times.
+class Executable {
+ public:
+  virtual ~Executable() = default;
+  virtual void run(const Poll& poll) = 0;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual std::string name() const = 0;
+  virtual DeviceInfo device() const = 0;
+  virtual int n_threads() const { return 1; }
+
+  // Zeroed memory, committed as it is touched where the device can do that. Throws MemoryError.
+  virtual std::unique_ptr<Buffer> allocate(int64_t bytes) = 0;
+  // Weights that lie in host memory (a mapped file) as a buffer of this device: a view where the device can read them
+  // in place, else a copy. `keep_alive` owns the bytes.
+  virtual std::unique_ptr<Buffer> import(std::span<const std::byte> bytes, std::shared_ptr<const void> keep_alive) = 0;
+
+  virtual bool supports(const OpCall& call) const = 0;
+  // Scratch bytes that the call needs while it runs.
+  virtual int64_t workspace(const OpCall& call) const = 0;
+  // `workspace_offset`: where in the arena the scratch bytes begin.
+  virtual std::unique_ptr<Executable> compile(std::shared_ptr<const PlacedGraph> graph, size_t first, size_t last,
+                                              int64_t workspace_offset) = 0;
+};
+
+}  // namespace g4

@@ -1,0 +1,40 @@
+// Backends by name. One that is linked in or loaded at run time announces itself with a static BackendRegistration.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backends/backend.h"
+
+namespace g4 {
+
+struct BackendOptions {
+  int n_threads = 0;  // 0: the physical cores this process may use
+};
+
+using BackendFactory = std::unique_ptr<Backend> (*)(const BackendOptions&);
+using DeviceProbe = DeviceInfo (*)();
+
+struct BackendRegistration {
+  // Higher priority wins device "auto"; negative is never chosen unasked.
+  BackendRegistration(std::string name, int priority, BackendFactory create, DeviceProbe probe);
+};
+
+// Throws DeviceError: unknown name (listing the known ones) or a device that is not available (with its reason).
+std::unique_ptr<Backend> create_backend(const std::string& name, const BackendOptions& options);
+
+std::vector<DeviceInfo> list_devices();
+
+// Loads a backend's shared library, checks that it was built with this core, and returns the name it registered.
+std::string load_backend_library(const std::string& path);
+
+// Identifies the build; a loaded backend must carry the same.
+const char* build_id();
+
+}  // namespace g4
+
+// Exported by every loadable backend.
+#define G4_EXPORT_BACKEND(backend_name)                                                                          \
+  extern "C" __attribute__((visibility("default"))) const char* g4_backend_build_id() { return G4CPP_BUILD_ID; } \
+  extern "C" __attribute__((visibility("default"))) const char* g4_backend_name() { return backend_name; }

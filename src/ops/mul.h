@@ -1,0 +1,12 @@
+// Product: out = round(a * b). a [..., n]; b the same shape, or [n] (one row for all), or [1] (one number for all).
+#pragma once
+
+#include "graph/graph.h"
+
+namespace g4 {
+
+extern const OpDef mul_op;
+
+Var mul(Var a, Var b, DType out);
+
+}  // namespace g4

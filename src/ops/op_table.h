@@ -1,0 +1,28 @@
+// The op table: every operation of the engine, one row each.
+#pragma once
+
+#include <span>
+
+#include "ops/add.h"
+#include "ops/attention.h"
+#include "ops/embed.h"
+#include "ops/expert_combine.h"
+#include "ops/expert_matmul.h"
+#include "ops/gather_rows.h"
+#include "ops/geglu.h"
+#include "ops/gelu.h"
+#include "ops/kv_write.h"
+#include "ops/matmul.h"
+#include "ops/mul.h"
+#include "ops/rms_norm.h"
+#include "ops/rope.h"
+#include "ops/rope_table.h"
+#include "ops/router_topk.h"
+#include "ops/scale.h"
+#include "ops/softcap.h"
+
+namespace g4 {
+
+std::span<const OpDef* const> all_ops();
+
+}  // namespace g4
