@@ -11,14 +11,11 @@ namespace g4::G4_ISA_NAMESPACE {
 constexpr int8_t kIq4Values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 constexpr int8_t kMxfp4Values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 
-// out[i] = scale * table[nibble i] for 32 nibbles
-static inline void scale_table_values(const uint8_t* nibbles, const int8_t* table, float scale, float* __restrict out) {
-  int8_t q[32];
-  for (int i = 0; i < 16; ++i) {
-    q[i] = table[nibbles[i] & 15];
-    q[i + 16] = table[nibbles[i] >> 4];
-  }
-  scale_bytes<32, 0>(q, scale, out);
+// 32 elements out of 16 bytes of indices.
+static inline void store_looked_up(const uint8_t* nibbles, const int8_t* table, float scale, float* out) {
+  const Bytes16 indices = load_bytes(nibbles);
+  store_scaled(look_up(table, low_nibbles(indices)), scale, out);
+  store_scaled(look_up(table, high_nibbles(indices)), scale, out + 16);
 }
 
 template <>
@@ -26,7 +23,7 @@ struct BlockDecoder<DType::IQ4_NL> {
   using Block = BlockIQ4_NL;
   static constexpr int64_t kElements = 32;
   static inline void decode(const Block* block, float* __restrict out) {
-    scale_table_values(block->q, kIq4Values, load_f16(block->d), out);
+    store_looked_up(block->q, kIq4Values, load_f16(block->d), out);
   }
 };
 
@@ -40,7 +37,7 @@ struct BlockDecoder<DType::IQ4_XS> {
     for (int j = 0; j < 8; ++j) {
       const int low = (block->scales_low[j / 2] >> (4 * (j & 1))) & 15;
       const int scale = (low | ((high >> (2 * j)) & 3) << 4) - 32;
-      scale_table_values(block->q + 16 * j, kIq4Values, d * static_cast<float>(scale), out + 32 * j);
+      store_looked_up(block->q + 16 * j, kIq4Values, d * static_cast<float>(scale), out + 32 * j);
     }
   }
 };
@@ -55,7 +52,7 @@ struct BlockDecoder<DType::MXFP4> {
   using Block = BlockMXFP4;
   static constexpr int64_t kElements = 32;
   static inline void decode(const Block* block, float* __restrict out) {
-    scale_table_values(block->q, kMxfp4Values, mxfp4_scale(block->exponent), out);
+    store_looked_up(block->q, kMxfp4Values, mxfp4_scale(block->exponent), out);
   }
 };
 

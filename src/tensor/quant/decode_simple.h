@@ -21,7 +21,7 @@ template <>
 struct BlockDecoder<DType::F16> {
   using Block = PackedHalf;
   static constexpr int64_t kElements = 1;
-  static inline void decode(const Block* block, float* __restrict out) { *out = load_f16(*block); }
+  static inline void decode(const Block* block, float* __restrict out) { *out = f16_to_f32(load_u16(block->bytes)); }
 };
 
 template <>
@@ -37,7 +37,8 @@ struct BlockDecoder<DType::Q8_0> {
   static constexpr int64_t kElements = 32;
   static inline void decode(const Block* block, float* __restrict out) {
     const float d = load_f16(block->d);
-    for (int i = 0; i < 32; ++i) out[i] = d * static_cast<float>(static_cast<int8_t>(block->q[i]));
+    store_scaled(load_bytes(block->q), d, out);
+    store_scaled(load_bytes(block->q + 16), d, out + 16);
   }
 };
 
@@ -46,9 +47,10 @@ struct BlockDecoder<DType::Q4_0> {
   using Block = BlockQ4_0;
   static constexpr int64_t kElements = 32;
   static inline void decode(const Block* block, float* __restrict out) {
-    int8_t q[kElements];
-    unpack_nibbles<16>(block->q, q);
-    scale_bytes<32, 8>(q, load_f16(block->d), out);
+    const float d = load_f16(block->d);
+    const Bytes16 q = load_bytes(block->q);
+    store_scaled(low_nibbles(q) - 8, d, out);
+    store_scaled(high_nibbles(q) - 8, d, out + 16);
   }
 };
 
@@ -57,28 +59,22 @@ struct BlockDecoder<DType::Q4_1> {
   using Block = BlockQ4_1;
   static constexpr int64_t kElements = 32;
   static inline void decode(const Block* block, float* __restrict out) {
-    int8_t q[kElements];
-    unpack_nibbles<16>(block->q, q);
-    scale_bytes<32>(q, load_f16(block->d), load_f16(block->m), out);
+    const float d = load_f16(block->d), m = load_f16(block->m);
+    const Bytes16 q = load_bytes(block->q);
+    store_scaled(low_nibbles(q), d, m, out);
+    store_scaled(high_nibbles(q), d, m, out + 16);
   }
 };
-
-// The nibbles of Q5_0 and Q5_1 with bit i of `high` on top of element i.
-static inline void unpack_five_bits(const uint8_t* nibbles, const uint8_t* high, int8_t* __restrict q) {
-  uint32_t bits;
-  __builtin_memcpy(&bits, high, sizeof bits);
-  unpack_nibbles<16>(nibbles, q);
-  for (int i = 0; i < 32; ++i) q[i] = static_cast<int8_t>(q[i] | (((bits >> i) & 1u) << 4));
-}
 
 template <>
 struct BlockDecoder<DType::Q5_0> {
   using Block = BlockQ5_0;
   static constexpr int64_t kElements = 32;
   static inline void decode(const Block* block, float* __restrict out) {
-    int8_t q[kElements];
-    unpack_five_bits(block->q, block->high, q);
-    scale_bytes<32, 16>(q, load_f16(block->d), out);
+    const float d = load_f16(block->d);
+    const Bytes16 q = load_bytes(block->q);
+    store_scaled((low_nibbles(q) | spread_bits<4>(load_u16(block->high))) - 16, d, out);
+    store_scaled((high_nibbles(q) | spread_bits<4>(load_u16(block->high + 2))) - 16, d, out + 16);
   }
 };
 
@@ -87,9 +83,10 @@ struct BlockDecoder<DType::Q5_1> {
   using Block = BlockQ5_1;
   static constexpr int64_t kElements = 32;
   static inline void decode(const Block* block, float* __restrict out) {
-    int8_t q[kElements];
-    unpack_five_bits(block->q, block->high, q);
-    scale_bytes<32>(q, load_f16(block->d), load_f16(block->m), out);
+    const float d = load_f16(block->d), m = load_f16(block->m);
+    const Bytes16 q = load_bytes(block->q);
+    store_scaled(low_nibbles(q) | spread_bits<4>(load_u16(block->high)), d, m, out);
+    store_scaled(high_nibbles(q) | spread_bits<4>(load_u16(block->high + 2)), d, m, out + 16);
   }
 };
 
