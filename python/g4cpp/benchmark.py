@@ -1,0 +1,146 @@
+"""Measures prefill and decode through generation's own loop: embedding, full logits, sampling, poll callback.
+
+Random token ids, so a file without a vocabulary will do. Prefill: `tokens` prompt tokens after `depth` cached
+ones, with the first sampled token. Decode: `tokens` steps after `depth` cached tokens (one at least). The
+loop's own clocks are read.
+"""
+
+from __future__ import annotations
+
+import platform
+import random
+import statistics
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import g4cpp
+from g4cpp.errors import ArgumentError
+from g4cpp.files import PathLike, open_gguf
+from g4cpp.generation import SharedEngine, TokenLoop
+from g4cpp.options import GenerationOptions, SamplingDefaults, make_sampler
+
+if TYPE_CHECKING:
+    from g4cpp import _core
+
+Kind = Literal["prefill", "decode"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure: the medians over the runs, and every run's tokens per second."""
+
+    kind: Kind
+    tokens: int
+    depth: int
+    tokens_per_second: float
+    seconds: float
+    stdev: float
+    """Of the tokens per second; 0 for a single run."""
+    samples: list[float]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What ran, on what, and how fast."""
+
+    model: str
+    architecture: str
+    n_parameters: int
+    file_bytes: int
+    device: str
+    device_description: str
+    compute: str
+    threads: int
+    micro_batch: int
+    load_seconds: float
+    versions: dict[str, str]
+    results: list[Row]
+
+
+def measure(
+    path: PathLike,
+    *,
+    device: str = "auto",
+    compute: str = "auto",
+    n_threads: int | None = None,
+    prefill: int = 512,
+    decode: int = 64,
+    depth: int = 0,
+    repeat: int = 3,
+    seed: int = 1,
+) -> Report:
+    """One warm-up, then `repeat` runs of each test. Raises ArgumentError and what loading a model raises."""
+    from g4cpp import _core
+
+    if min(prefill, decode, depth) < 0 or repeat < 1 or prefill + decode == 0:
+        raise ArgumentError(
+            "[bench] prefill, decode, depth of at least 0, one of the first two and repeat above 0 expected"
+        )
+    if n_threads is not None and n_threads < 1:
+        raise ArgumentError(f"[bench] threads: at least 1 expected, {n_threads} found")
+    began = time.perf_counter()
+    file = open_gguf(path)
+    engine = _core.Engine(
+        file, device=device, compute=compute, n_ctx=depth + max(prefill, decode) + 2, n_threads=n_threads or 0
+    )
+    load_seconds = time.perf_counter() - began
+    runner = _Runner(engine, SamplingDefaults.of_file(file), random.Random(seed))
+    results = []
+    if prefill:
+        results.append(runner.row("prefill", prefill, depth, repeat))
+    if decode:
+        results.append(runner.row("decode", decode, depth, repeat))
+    descriptions = {found.name: found.description for found in _core.devices()}
+    return Report(
+        model=file.path,
+        architecture=engine.architecture,
+        n_parameters=engine.n_parameters,
+        file_bytes=file.file_bytes,
+        device=engine.device,
+        device_description=descriptions.get(engine.device, ""),
+        compute=engine.compute,
+        threads=engine.n_threads,
+        micro_batch=engine.micro_batch,
+        load_seconds=load_seconds,
+        versions={"g4cpp": g4cpp.__version__, "core": _core.build_id, "python": platform.python_version()},
+        results=results,
+    )
+
+
+class _Runner:
+    def __init__(self, engine: _core.Engine, defaults: SamplingDefaults, source: random.Random) -> None:
+        self._engine = engine
+        self._shared = SharedEngine(engine)
+        self._defaults = defaults
+        self._random = source
+
+    def row(self, kind: Kind, tokens: int, depth: int, repeat: int) -> Row:
+        runs = [self._run(kind, tokens, depth) for _ in range(repeat + 1)][1:]
+        speeds = [tokens / seconds for seconds in runs]
+        return Row(
+            kind=kind,
+            tokens=tokens,
+            depth=depth,
+            tokens_per_second=statistics.median(speeds),
+            seconds=statistics.median(runs),
+            stdev=statistics.stdev(speeds) if repeat > 1 else 0.0,
+            samples=speeds,
+        )
+
+    def _run(self, kind: Kind, tokens: int, depth: int) -> float:
+        """Seconds of one run, from an empty cache."""
+        with self._shared.step(None) as (engine, _):
+            engine.reset()
+            before = [self._random.randrange(engine.n_vocab) for _ in range(depth)]
+            if before:
+                engine.prefill(before)
+        n_prompt = tokens if kind == "prefill" else 0 if before else 1
+        prompt = before + [self._random.randrange(self._engine.n_vocab) for _ in range(n_prompt)]
+        sampler = make_sampler(GenerationOptions(seed=1), self._defaults, self._engine.n_vocab)
+        n_sampled = 1 if kind == "prefill" else tokens + 1
+        loop = TokenLoop(self._shared, prompt, sampler, n_ctx=self._engine.n_ctx, max_tokens=n_sampled)
+        for _ in loop:
+            pass
+        timings = loop.timings
+        return timings.prefill_seconds if kind == "prefill" else timings.decode_seconds

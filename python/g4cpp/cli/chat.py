@@ -1,0 +1,156 @@
+"""g4cpp chat: a conversation in the terminal, or one turn per line of a pipe."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from g4cpp.cli.common import (
+    ComputeOption,
+    ContextOption,
+    DebugOption,
+    DeviceOption,
+    MaxTokensOption,
+    MinPOption,
+    ModelOption,
+    RepetitionOption,
+    SeedOption,
+    StopOption,
+    TemperatureOption,
+    ThreadsOption,
+    TopKOption,
+    TopPOption,
+    demo_file,
+    load,
+    note,
+    write,
+)
+from g4cpp.errors import ContextOverflowError, FileError
+
+if TYPE_CHECKING:
+    from g4cpp.chat import Conversation
+
+HELP = "/reset forgets the conversation, /exit (or Ctrl-D) leaves, Ctrl-C stops an answer, /help shows this"
+
+
+def chat(
+    model: ModelOption = None,
+    system: Annotated[Optional[str], typer.Option("--system", help="System message.")] = None,
+    thinking: Annotated[
+        bool, typer.Option("--thinking", help="Let the model think first; thoughts are dim.")
+    ] = False,
+    template: Annotated[
+        Optional[str],
+        typer.Option("--template", help="gemma3 or a Jinja2 file, instead of the model file's own."),
+    ] = None,
+    max_tokens: MaxTokensOption = None,
+    temperature: TemperatureOption = None,
+    top_k: TopKOption = None,
+    top_p: TopPOption = None,
+    min_p: MinPOption = None,
+    repetition_penalty: RepetitionOption = None,
+    seed: SeedOption = None,
+    stop: StopOption = None,
+    device: DeviceOption = "auto",
+    compute: ComputeOption = "auto",
+    threads: ThreadsOption = None,
+    n_ctx: ContextOption = "auto",
+    debug: DebugOption = False,
+) -> None:
+    """Chat. Reads one message per line; answers stream as they come."""
+    from g4cpp import demo
+    from g4cpp.chat import Conversation
+
+    source = _template(template)
+    if model is None:
+        model = demo_file()
+        source = source or demo.TEMPLATE
+    options: dict[str, Any] = {
+        "max_tokens": max_tokens,
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "min_p": min_p,
+        "repetition_penalty": repetition_penalty,
+        "seed": seed,
+        "stop": stop or (),
+    }
+    with load(model, device, compute, threads, n_ctx) as loaded:
+        talk = Conversation(loaded, system=system, thinking=thinking, template=source)
+        talk.check()
+        if sys.stdin.isatty():
+            note(HELP)
+        while (line := _read_line()) is not None:
+            if line == "/exit":
+                break
+            if line == "/reset":
+                talk.reset()
+                note("a new conversation")
+            elif line == "/help":
+                note(HELP)
+            elif line.startswith("/"):
+                note(f"no command {line.split()[0]}; {HELP}")
+            elif line:
+                _answer(talk, line, options)
+
+
+def _answer(talk: Conversation, line: str, options: dict[str, Any]) -> None:
+    """Streams one answer; Ctrl-C ends it and keeps the conversation."""
+    thinking = False
+    try:
+        for piece in talk.ask(line, **options):
+            if thinking != (piece.kind == "thinking"):
+                thinking = not thinking
+                _thought("", begins=thinking)
+            if thinking:
+                _thought(piece.text)
+            else:
+                write(piece.text)
+        write("\n")
+    except KeyboardInterrupt:
+        if thinking:
+            _thought("", begins=False)
+        write("\n")
+        note("stopped")
+    except ContextOverflowError as error:
+        note(f"{error}: /reset starts anew")
+
+
+def _thought(text: str, begins: bool | None = None) -> None:
+    """Thoughts go to stderr, dim on a terminal, so that stdout carries the answers alone."""
+    dim, plain = ("\x1b[2m", "\x1b[0m") if sys.stderr.isatty() else ("", "")
+    edge = {True: dim, False: plain + "\n", None: ""}[begins]
+    sys.stderr.write(edge + text)
+    sys.stderr.flush()
+
+
+def _read_line() -> str | None:
+    """The next message, stripped; None at the end of the input."""
+    while True:
+        try:
+            return input("> " if sys.stdin.isatty() else "").strip()
+        except EOFError:
+            return None
+        except KeyboardInterrupt:
+            write("\n")
+            note("/exit or Ctrl-D leaves")
+        except UnicodeDecodeError as error:
+            note(f"the line is not {error.encoding} text and was passed over")
+
+
+def _template(given: str | None) -> str | None:
+    """A built-in name, or the text of a file."""
+    from g4cpp.files import existing_file
+    from g4cpp.template import BUILT_IN
+
+    if given is None or given in BUILT_IN:
+        return given
+    try:
+        return Path(existing_file(given)).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        if isinstance(error, FileError):
+            raise
+        raise FileError(f"[chat] {given}: a Jinja2 template in UTF-8 expected, {error}") from error

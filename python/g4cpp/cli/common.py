@@ -1,0 +1,119 @@
+"""Options and habits that commands share."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from g4cpp.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from g4cpp.model import Model
+
+# Typer reads these annotations at run time, on Python 3.10 too: hence Optional.
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+ModelOption = Annotated[
+    Optional[Path], typer.Option("-m", "--model", help="GGUF file; by default the demo model of g4cpp[demo].")
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="Where to run; see the devices command.")]
+ComputeOption = Annotated[str, typer.Option("--compute", help="auto, bf16, f32 or f16.")]
+ThreadsOption = Annotated[
+    Optional[int], typer.Option("-t", "--threads", help="Default: one per physical core.")
+]
+ContextOption = Annotated[
+    str, typer.Option("-c", "--n-ctx", help="Tokens of context; auto: as trained, or what memory allows.")
+]
+MaxTokensOption = Annotated[
+    Optional[int], typer.Option("-n", "--max-tokens", help="Default: what is left of the context.")
+]
+TemperatureOption = Annotated[Optional[float], typer.Option("--temperature", help="0 is greedy.")]
+TopKOption = Annotated[Optional[int], typer.Option("--top-k")]
+TopPOption = Annotated[Optional[float], typer.Option("--top-p")]
+MinPOption = Annotated[Optional[float], typer.Option("--min-p")]
+RepetitionOption = Annotated[Optional[float], typer.Option("--repetition-penalty")]
+SeedOption = Annotated[Optional[int], typer.Option("--seed", help="Same seed, same text.")]
+StopOption = Annotated[
+    Optional[list[str]], typer.Option("--stop", help="Text that ends the output; repeatable.")
+]
+
+
+def load(path: Path, device: str, compute: str, threads: int | None, context: str) -> Model:
+    """The model, with the context size parsed."""
+    from g4cpp.model import Model
+
+    return Model(
+        path, device=device, compute=compute, n_threads=threads, n_ctx=parse_context(context) or "auto"
+    )
+
+
+def parse_context(text: str) -> int:
+    """Tokens; 0 for auto. Raises ArgumentError."""
+    if text == "auto":
+        return 0
+    if not text.isdecimal() or int(text) == 0:
+        raise ArgumentError(f"[options] --n-ctx: auto or a number of tokens expected, {text!r} found")
+    return int(text)
+
+
+def demo_file() -> Path:
+    """The demo model; says on stderr what it is and under which license."""
+    from g4cpp import demo
+
+    path = demo.demo_model()
+    note(f"no -m given: Gemma 3 270M, a small base model ({demo.LICENSE})")
+    return path
+
+
+def note(text: str) -> None:
+    print(f"g4cpp: {text}", file=sys.stderr, flush=True)
+
+
+def write(text: str) -> None:
+    """Text of a model to stdout at once, whatever the terminal can show of it."""
+    stream = sys.stdout
+    encoding = stream.encoding or "utf-8"
+    stream.write(text.encode(encoding, errors="replace").decode(encoding))
+    stream.flush()
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def console() -> Console:
+    """Tables for a terminal; wide and plain when the output goes elsewhere."""
+    from rich.console import Console
+
+    if sys.stdout.isatty():
+        return Console(highlight=False, markup=False, emoji=False)
+    return Console(highlight=False, markup=False, emoji=False, no_color=True, width=160, force_terminal=False)
+
+
+def plain_table(*columns: str) -> Any:
+    """A rich table without frames; columns whose name starts with > are right-aligned."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD if sys.stdout.isatty() else None, pad_edge=False)
+    for column in columns:
+        table.add_column(
+            column.lstrip(">"), justify="right" if column.startswith(">") else "left", overflow="fold"
+        )
+    return table
+
+
+def human_bytes(count: int) -> str:
+    """1536 -> "1.5 KiB"."""
+    size = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"

@@ -1,0 +1,105 @@
+"""g4cpp generate: streams the continuation of a prompt, or the answer to it, to stdout."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any, Optional
+
+import typer
+
+from g4cpp.cli.common import (
+    ComputeOption,
+    ContextOption,
+    DebugOption,
+    DeviceOption,
+    JsonOption,
+    MaxTokensOption,
+    MinPOption,
+    ModelOption,
+    RepetitionOption,
+    SeedOption,
+    StopOption,
+    TemperatureOption,
+    ThreadsOption,
+    TopKOption,
+    TopPOption,
+    demo_file,
+    load,
+    print_json,
+    write,
+)
+from g4cpp.errors import ArgumentError
+
+
+def generate(
+    prompt: Annotated[
+        Optional[str], typer.Argument(help="The prompt; - or none reads it from stdin.")
+    ] = None,
+    model: ModelOption = None,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Continue the bare text, without the chat template.")
+    ] = False,
+    max_tokens: MaxTokensOption = None,
+    temperature: TemperatureOption = None,
+    top_k: TopKOption = None,
+    top_p: TopPOption = None,
+    min_p: MinPOption = None,
+    repetition_penalty: RepetitionOption = None,
+    seed: SeedOption = None,
+    stop: StopOption = None,
+    device: DeviceOption = "auto",
+    compute: ComputeOption = "auto",
+    threads: ThreadsOption = None,
+    n_ctx: ContextOption = "auto",
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Generate text. With a chat model the prompt becomes a user turn, unless --raw."""
+    text = _prompt(prompt)
+    with load(model or demo_file(), device, compute, threads, n_ctx) as loaded:
+        template = loaded.info.has_chat_template and not raw
+        options: dict[str, Any] = {
+            "max_tokens": max_tokens,
+            "temperature": temperature,
+            "top_k": top_k,
+            "top_p": top_p,
+            "min_p": min_p,
+            "repetition_penalty": repetition_penalty,
+            "seed": seed,
+            "stop": stop or (),
+        }
+        # As token ids, because a text would bring the hint about chat() that --raw has answered.
+        source: str | list[int] = text if template else loaded.tokenize(text)
+        pieces = loaded.generate(source, stream=True, template=template, **options)
+        for piece in pieces:
+            if not as_json:
+                write(piece)
+        out = pieces.result
+        if not as_json:
+            write("\n")
+            return
+        print_json(
+            {
+                "text": out.text,
+                "tokens": out.tokens,
+                "finish_reason": out.finish_reason,
+                "usage": {
+                    "prompt_tokens": out.usage.prompt_tokens,
+                    "cached_tokens": out.usage.cached_tokens,
+                    "completion_tokens": out.usage.completion_tokens,
+                },
+                "timings": out.timings.to_dict(),
+                "model": loaded.info.path,
+            }
+        )
+
+
+def _prompt(given: str | None) -> str:
+    if given is not None and given != "-":
+        return given
+    if given is None and sys.stdin.isatty():
+        raise ArgumentError("[generate] PROMPT: a text, or one piped to stdin, expected")
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise ArgumentError(f"[generate] stdin: text in {error.encoding} expected, {error.reason}") from error

@@ -1,0 +1,132 @@
+"""g4cpp info: what a GGUF file holds and the memory it would take.
+
+Loads no weights; works on files with a part of a model.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from g4cpp.cli.common import (
+    ComputeOption,
+    ContextOption,
+    DebugOption,
+    JsonOption,
+    console,
+    human_bytes,
+    parse_context,
+    plain_table,
+    print_json,
+)
+from g4cpp.errors import MemoryPlanError, ModelError
+
+if TYPE_CHECKING:
+    from g4cpp import _core
+    from g4cpp.types import MemoryPlan
+
+_LONGEST_ARRAY, _LONGEST_TEXT = 64, 100
+
+
+def info(
+    file: Annotated[Path, typer.Argument(help="GGUF file; of a split file, its first part.")],
+    compute: ComputeOption = "auto",
+    n_ctx: ContextOption = "auto",
+    tensors: Annotated[bool, typer.Option("--tensors/--no-tensors", help="Show the tensor table.")] = True,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Show a file's metadata, tensors and memory plan."""
+    from g4cpp.files import open_gguf
+    from g4cpp.info import count_formats
+
+    opened = open_gguf(file)
+    plan = _plan(opened, compute, parse_context(n_ctx))
+    facts = {
+        "path": opened.path,
+        "version": opened.version,
+        "parts": opened.n_parts,
+        "bytes": opened.file_bytes,
+        "formats": count_formats(opened),
+    }
+    keys = opened.keys()
+    metadata = {key: _value(opened, key) for key in keys}
+    if as_json:
+        print_json(
+            {**facts, "metadata": metadata, "tensors": _tensor_rows(opened), "memory_plan": _plan_json(plan)}
+        )
+        return
+    parts = f" in {opened.n_parts} parts" if opened.n_parts > 1 else ""
+    formats = ", ".join(f"{count} {name}" for name, count in count_formats(opened).items())
+    out = console()
+    out.print(f"{opened.path}: GGUF v{opened.version}, {human_bytes(opened.file_bytes)}{parts}\n")
+    table = plain_table("key", "value")
+    for key, value in metadata.items():
+        table.add_row(key, _short(value))
+    out.print(table)
+    out.print()
+    if tensors and formats:
+        table = plain_table("tensor", "format", ">shape", ">size")
+        for row in _tensor_rows(opened):
+            table.add_row(
+                row["name"], row["format"], " x ".join(map(str, row["shape"])), human_bytes(row["bytes"])
+            )
+        out.print(table)
+        out.print()
+    out.print(f"tensors: {formats or 'none'}")
+    out.print(_plan_text(plan))
+
+
+def _plan(file: _core.GgufFile, compute: str, n_ctx: int) -> MemoryPlan | str:
+    """The plan, or why there is none."""
+    from g4cpp import _core
+    from g4cpp.types import MemoryPlan
+
+    if not file.tensors():
+        return "none: the file holds no weights"
+    try:
+        return MemoryPlan.of(_core.Engine.plan(file, compute=compute, n_ctx=n_ctx))
+    except (ModelError, MemoryPlanError) as error:
+        return f"none: {error}"
+
+
+def _plan_text(plan: MemoryPlan | str) -> Any:
+    if isinstance(plan, str):
+        return f"memory plan: {plan}"
+    table = plain_table(f"memory plan, context of {plan.n_ctx}", ">size")
+    for name in ("weights", "kv_cache", "kv_snapshot", "activations", "total", "available"):
+        table.add_row(name.replace("_", " "), human_bytes(getattr(plan, name)))
+    return table
+
+
+def _plan_json(plan: MemoryPlan | str) -> Any:
+    from dataclasses import asdict
+
+    return {"error": plan} if isinstance(plan, str) else asdict(plan)
+
+
+def _tensor_rows(file: _core.GgufFile) -> list[dict[str, Any]]:
+    return [
+        {"name": tensor.name, "format": tensor.dtype, "shape": list(tensor.shape), "bytes": tensor.n_bytes}
+        for tensor in file.tensors()
+    ]
+
+
+def _value(file: _core.GgufFile, key: str) -> Any:
+    """The value; of a long array only its length, for a vocabulary would take longer to decode than all the
+    rest."""
+    length = file.array_length(key)
+    return {"elements": length} if length is not None and length > _LONGEST_ARRAY else file.get(key)
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"[{value['elements']} elements]"
+    if isinstance(value, list) and len(set(map(str, value))) == 1 and len(value) > 4:
+        return f"[{len(value)} times {value[0]}]"
+    if isinstance(value, float):
+        return f"{value:.7g}"
+    text = str(value).replace("\n", "\\n")
+    return text if len(text) <= _LONGEST_TEXT else text[:_LONGEST_TEXT] + f"... ({len(text)} characters)"

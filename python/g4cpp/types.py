@@ -1,0 +1,171 @@
+"""What the calls return: plain dataclasses, immutable, without behaviour beyond their derived figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+FinishReason = Literal["stop", "length", "interrupted"]
+"""stop: the model ended or a stop string came. length: max_tokens or the context is full. interrupted: a
+stream that was closed, or asked for its result, before its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts. `cached_tokens` of the prompt were taken from the cache of an earlier call."""
+
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+
+    @property
+    def total_tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Wall-clock seconds of the engine's own work.
+
+    Prefill covers the prompt tokens that were not cached and the first sampled token; decode covers the rest.
+    """
+
+    prefill_tokens: int
+    prefill_seconds: float
+    decode_tokens: int
+    decode_seconds: float
+
+    @property
+    def prefill_tokens_per_second(self) -> float:
+        return self.prefill_tokens / self.prefill_seconds if self.prefill_seconds > 0 else 0.0
+
+    @property
+    def decode_tokens_per_second(self) -> float:
+        return self.decode_tokens / self.decode_seconds if self.decode_seconds > 0 else 0.0
+
+    def to_dict(self) -> dict[str, float]:
+        return {
+            **asdict(self),
+            "prefill_tokens_per_second": self.prefill_tokens_per_second,
+            "decode_tokens_per_second": self.decode_tokens_per_second,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A continuation. `tokens` are the generated ids without the one that ended it; str() is the text."""
+
+    text: str
+    tokens: list[int]
+    finish_reason: FinishReason
+    usage: Usage
+    timings: Timings
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Message(dict[str, Any]):
+    """One turn of a chat: the dictionary templates and JSON expect, with its fields as attributes."""
+
+    def __init__(self, role: str, content: str, **more: Any) -> None:
+        super().__init__(role=role, content=content, **more)
+
+    @property
+    def role(self) -> str:
+        return str(self["role"])
+
+    @property
+    def content(self) -> str:
+        return str(self["content"])
+
+    @property
+    def tool_calls(self) -> list[dict[str, Any]]:
+        """Parsed calls of tools; always empty until tool calls are parsed."""
+        return list(self.get("tool_calls", []))
+
+
+@dataclass(frozen=True, slots=True)
+class ChatPiece:
+    """A piece of a streamed answer; str() is its text."""
+
+    text: str
+    kind: Literal["thinking", "answer"]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class ChatCompletion:
+    """An answer. `message` can be appended to the list of messages as it is; `thinking` is None without
+    thoughts."""
+
+    message: Message
+    thinking: str | None
+    tokens: list[int]
+    finish_reason: FinishReason
+    usage: Usage
+    timings: Timings
+
+    def __str__(self) -> str:
+        return self.message.content
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlan:
+    """Bytes by purpose, as computed before anything is allocated."""
+
+    weights: int
+    kv_cache: int
+    kv_snapshot: int
+    activations: int
+    total: int
+    available: int
+    n_ctx: int
+
+    @classmethod
+    def of(cls, plan: object) -> MemoryPlan:
+        """From the core's plan of the same fields."""
+        return cls(**{field.name: getattr(plan, field.name) for field in fields(cls)})
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What was loaded and how it runs. Also reads like a dictionary: info["device"], dict(info)."""
+
+    path: str
+    architecture: str
+    name: str | None
+    n_parameters: int
+    n_layers: int
+    hidden_size: int
+    n_vocab: int
+    n_ctx: int
+    n_ctx_train: int
+    file_bytes: int
+    formats: dict[str, int]
+    """Tensors by weight format."""
+    device: str
+    compute: str
+    kv_dtype: str
+    n_threads: int
+    micro_batch: int
+    fallbacks: list[str]
+    """Operations that the device does not run itself."""
+    has_tokenizer: bool
+    has_chat_template: bool
+    memory_plan: MemoryPlan
+
+    def keys(self) -> Iterator[str]:
+        return (field.name for field in fields(self))
+
+    def __getitem__(self, key: str) -> Any:
+        if key not in set(self.keys()):
+            raise KeyError(key)
+        return getattr(self, key)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, nested ones too, ready for JSON."""
+        return asdict(self)
