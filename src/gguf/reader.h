@@ -47,12 +47,18 @@ class GgufFile {
 
  private:
   friend class GgufParser;
+  static std::shared_ptr<GgufFile> open_part(const std::string& path, size_t part);
+  int64_t split_count() const;
+  void check_split(std::string_view key, int64_t expected) const;
+  void append(GgufFile&& part);
+
   std::string path_;
   uint32_t version_ = 0;
   std::vector<std::shared_ptr<MappedFile>> parts_;
   std::vector<GgufValue> metadata_;
   std::vector<GgufTensor> tensors_;
-  std::unordered_map<std::string_view, size_t> keys_;
+  uint64_t bytes_ = 0;
+  std::unordered_map<std::string_view, size_t> keys_;  // the views are into the file's bytes
   std::unordered_map<std::string_view, size_t> names_;
 };
 
