@@ -28,7 +28,7 @@ Kind = Literal["prefill", "decode"]
 
 @dataclass(frozen=True)
 class Row:
-    """One figure: the medians over the runs, and every run's tokens per second."""
+    """One figure: of the median run, and every run's tokens per second."""
 
     kind: Kind
     tokens: int
@@ -118,12 +118,13 @@ class _Runner:
     def row(self, kind: Kind, tokens: int, depth: int, repeat: int) -> Row:
         runs = [self._run(kind, tokens, depth) for _ in range(repeat + 1)][1:]
         speeds = [tokens / seconds for seconds in runs]
+        seconds = statistics.median(runs)
         return Row(
             kind=kind,
             tokens=tokens,
             depth=depth,
-            tokens_per_second=statistics.median(speeds),
-            seconds=statistics.median(runs),
+            tokens_per_second=tokens / seconds,
+            seconds=seconds,
             stdev=statistics.stdev(speeds) if repeat > 1 else 0.0,
             samples=speeds,
         )

@@ -112,7 +112,7 @@ class Model:
     @overload
     def generate(
         self,
-        prompt: str | Sequence[int],
+        prompt: str | Iterable[int],
         *,
         stream: Literal[False] = False,
         template: bool | str = False,
@@ -122,7 +122,7 @@ class Model:
     @overload
     def generate(
         self,
-        prompt: str | Sequence[int],
+        prompt: str | Iterable[int],
         *,
         stream: Literal[True],
         template: bool | str = False,
@@ -131,7 +131,7 @@ class Model:
     ) -> CompletionStream: ...
     def generate(
         self,
-        prompt: str | Sequence[int],
+        prompt: str | Iterable[int],
         *,
         stream: bool = False,
         template: bool | str = False,
@@ -208,7 +208,7 @@ class Model:
         pieces = ChatStream(self._loop(ids, chosen), self._chat_text(chosen))
         return pieces if stream else self._finish(pieces).result
 
-    def logits(self, ids: Sequence[int], positions: Sequence[int] | None = None) -> NDArray[np.float32]:
+    def logits(self, ids: Iterable[int], positions: Iterable[int] | None = None) -> NDArray[np.float32]:
         """The model's float32 logits after each token of `ids`, [len(ids), n_vocab], or of `positions` only.
 
         Positions may be negative, as in Python. Raises ArgumentError, ContextOverflowError, and
@@ -317,7 +317,7 @@ def _count(name: str, value: object) -> int:
     return number
 
 
-def _rows(positions: Sequence[int], n_tokens: int) -> list[int]:
+def _rows(positions: Iterable[int], n_tokens: int) -> list[int]:
     try:
         plain = [operator.index(position) for position in positions]
     except TypeError as error:

@@ -73,11 +73,11 @@ class ChannelText:
             pieces = self._end_thought()
             self._thinking, self._header = True, ""
             return pieces
-        if not self._thinking:
-            return self._answer.push(token)
         if token == self._closing:
             return self._end_thought()
-        return self._thought(self._decoder.push(token))
+        if self._thinking:
+            return self._thought(self._decoder.push(token))
+        return self._answer.push(token)
 
     def flush(self) -> list[ChatPiece]:
         return self._end_thought() + self._answer.flush()

@@ -54,5 +54,6 @@ def _run(arguments: list[str]) -> int:
 
 
 def _fail(message: str) -> int:
-    print("g4cpp: error: " + " ".join(message.split()), file=sys.stderr)
+    if message:  # typer's "no command given" has shown the help instead
+        print("g4cpp: error: " + " ".join(message.split()), file=sys.stderr)
     return ERROR

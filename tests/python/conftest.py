@@ -1,0 +1,33 @@
+"""Tiny model files, written once per run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_gguf import write_tiny
+
+DATA = Path(__file__).parents[1] / "data"
+
+
+@pytest.fixture(scope="session")
+def template() -> str:
+    """Gemma 4's published chat template."""
+    return (DATA / "gemma4.chat_template.jinja").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """tiny(kind, **options of write_tiny) -> path; the same arguments give the same file."""
+    folder = tmp_path_factory.mktemp("tiny")
+    written: dict[str, Path] = {}
+
+    def make(kind: str = "dense_e", **options: Any) -> Path:
+        key = repr((kind, sorted(options.items(), key=lambda item: item[0])))
+        if key not in written:
+            written[key] = write_tiny(folder / f"{len(written)}-{kind}.gguf", kind, **options)
+        return written[key]
+
+    return make
