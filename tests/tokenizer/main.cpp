@@ -1,0 +1,3 @@
+#include "check.h"
+
+G4_TEST_MAIN
