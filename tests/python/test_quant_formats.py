@@ -185,7 +185,7 @@ def test_f16_encodes_to_the_same_bits() -> None:
 
 @pytest.mark.parametrize(("name", "divisor"), [("Q8_0", 127), ("Q4_0", -8)])
 def test_blocks_encode_to_the_same_bits(name: str, divisor: int) -> None:
-    """Where value / scale is not finite the package's conversion to an integer is undefined: 0 is expected."""
+    """Where value / scale is not finite the package's cast to an integer is undefined: 0 is expected."""
     rows = input_rows()
     size = sizes(name)[1]
     found = np.asarray(_core.quantize(name, rows.reshape(-1))).view(np.uint8).reshape(-1, size)
