@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def bench(
     model: Annotated[
-        Optional[Path], typer.Option("-m", "--model", help="GGUF file; a vocabulary is not needed.")
+        Path | None, typer.Option("-m", "--model", help="GGUF file; a vocabulary is not needed.")
     ] = None,
     device: DeviceOption = "auto",
     compute: ComputeOption = "auto",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -38,12 +38,12 @@ HELP = "/reset forgets the conversation, /exit (or Ctrl-D) leaves, Ctrl-C stops 
 
 def chat(
     model: ModelOption = None,
-    system: Annotated[Optional[str], typer.Option("--system", help="System message.")] = None,
+    system: Annotated[str | None, typer.Option("--system", help="System message.")] = None,
     thinking: Annotated[
         bool, typer.Option("--thinking", help="Let the model think first; thoughts are dim.")
     ] = False,
     template: Annotated[
-        Optional[str],
+        str | None,
         typer.Option("--template", help="gemma3 or a Jinja2 file, instead of the model file's own."),
     ] = None,
     max_tokens: MaxTokensOption = None,

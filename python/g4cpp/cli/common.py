@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,31 +16,28 @@ if TYPE_CHECKING:
 
     from g4cpp.model import Model
 
-# Typer reads these annotations at run time, on Python 3.10 too: hence Optional.
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ModelOption = Annotated[
-    Optional[Path], typer.Option("-m", "--model", help="GGUF file; by default the demo model of g4cpp[demo].")
+    Path | None, typer.Option("-m", "--model", help="GGUF file; by default the demo model of g4cpp[demo].")
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="Where to run; see the devices command.")]
 ComputeOption = Annotated[str, typer.Option("--compute", help="auto, bf16, f32 or f16.")]
-ThreadsOption = Annotated[
-    Optional[int], typer.Option("-t", "--threads", help="Default: one per physical core.")
-]
+ThreadsOption = Annotated[int | None, typer.Option("-t", "--threads", help="Default: one per physical core.")]
 ContextOption = Annotated[
     str, typer.Option("-c", "--n-ctx", help="Tokens of context; auto: as trained, or what memory allows.")
 ]
 MaxTokensOption = Annotated[
-    Optional[int], typer.Option("-n", "--max-tokens", help="Default: what is left of the context.")
+    int | None, typer.Option("-n", "--max-tokens", help="Default: what is left of the context.")
 ]
-TemperatureOption = Annotated[Optional[float], typer.Option("--temperature", help="0 is greedy.")]
-TopKOption = Annotated[Optional[int], typer.Option("--top-k")]
-TopPOption = Annotated[Optional[float], typer.Option("--top-p")]
-MinPOption = Annotated[Optional[float], typer.Option("--min-p")]
-RepetitionOption = Annotated[Optional[float], typer.Option("--repetition-penalty")]
-SeedOption = Annotated[Optional[int], typer.Option("--seed", help="Same seed, same text.")]
+TemperatureOption = Annotated[float | None, typer.Option("--temperature", help="0 is greedy.")]
+TopKOption = Annotated[int | None, typer.Option("--top-k")]
+TopPOption = Annotated[float | None, typer.Option("--top-p")]
+MinPOption = Annotated[float | None, typer.Option("--min-p")]
+RepetitionOption = Annotated[float | None, typer.Option("--repetition-penalty")]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="Same seed, same text.")]
 StopOption = Annotated[
-    Optional[list[str]], typer.Option("--stop", help="Text that ends the output; repeatable.")
+    list[str] | None, typer.Option("--stop", help="Text that ends the output; repeatable.")
 ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -15,7 +15,7 @@ def convert(
         Path, typer.Argument(help="Folder with config.json, safetensors and the tokenizer.")
     ],
     output: Annotated[
-        Optional[Path],
+        Path | None,
         typer.Option("-o", "--output", help="Default: NAME-TYPE.gguf in the working directory."),
     ] = None,
     type: Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -32,9 +32,7 @@ from g4cpp.errors import ArgumentError
 
 
 def generate(
-    prompt: Annotated[
-        Optional[str], typer.Argument(help="The prompt; - or none reads it from stdin.")
-    ] = None,
+    prompt: Annotated[str | None, typer.Argument(help="The prompt; - or none reads it from stdin.")] = None,
     model: ModelOption = None,
     raw: Annotated[
         bool, typer.Option("--raw", help="Continue the bare text, without the chat template.")
