@@ -6,7 +6,7 @@
 namespace g4::test {
 namespace {
 
-constexpr uint32_t kTypeF32 = 0, kTypeF16 = 1, kTypeQ4K = 12;
+constexpr uint32_t kTypeF32 = 0, kTypeF16 = 1, kTypeQ4K = 12, kTypeMXFP4 = 39;
 
 #define REFUSED(image, text) CHECK_THROWS((image).parse(), GgufError, text)
 
@@ -129,6 +129,9 @@ TEST(refuses_overlapping_tensors) {
   REFUSED(Image().header(2, 0).tensor("a", {64}, kTypeF32, 0).tensor("b", {8}, kTypeF32, 224).zeros(512),
           "tensor table: data: b expected at offset 256 or later, after a, 224 found");
   REFUSED(Image().header(2, 0).tensor("a", {8}, kTypeF32, 64).tensor("b", {8}, kTypeF32, 64).zeros(512), "64 found");
+  Image by_one = Image().header(2, 1).scalar("general.alignment", kU32, 8u);
+  by_one.tensor("a", {32}, kTypeMXFP4, 0).tensor("b", {32}, kTypeMXFP4, 16).zeros(512);
+  REFUSED(by_one, "tensor table: data: b expected at offset 17 or later, after a, 16 found");
   // Out of table order, with a gap, is sound.
   const Image image = Image().header(2, 0).tensor("a", {8}, kTypeF32, 128).tensor("b", {8}, kTypeF32, 0).zeros(512);
   CHECK_EQ(image.parse()->tensors().size(), 2u);
