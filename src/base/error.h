@@ -28,7 +28,13 @@ class ArgumentError : public Error {
 };
 // A prompt or a generation that does not fit in the context.
 class ContextOverflowError : public Error {
-  using Error::Error;
+ public:
+  ContextOverflowError(long long tokens, long long context)
+      : Error("[context] " + std::to_string(tokens) + " tokens do not fit in a context of " + std::to_string(context)),
+        n_tokens(tokens),
+        n_ctx(context) {}
+  long long n_tokens;
+  long long n_ctx;
 };
 // A memory plan that does not fit the machine, or an allocation that failed.
 class MemoryError : public Error {
@@ -41,6 +47,9 @@ class DeviceError : public Error {
 // A file that cannot be opened, read, mapped or written.
 class FileError : public Error {
   using Error::Error;
+};
+class MissingFileError : public FileError {
+  using FileError::FileError;
 };
 // The caller's poll asked the computation to stop (Ctrl-C).
 class Interrupted : public Error {

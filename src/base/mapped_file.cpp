@@ -25,6 +25,7 @@ struct Descriptor {
 
 MappedFile::MappedFile(const std::string& path) : path_(path) {
   const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  if (file.fd < 0 && errno == ENOENT) fail<MissingFileError>("file", path, ": no such file");
   if (file.fd < 0) fail<FileError>("file", path, ": ", std::strerror(errno));
   struct stat status {};
   if (::fstat(file.fd, &status) != 0) fail<FileError>("file", path, ": ", std::strerror(errno));

@@ -1,0 +1,144 @@
+// The CPU backend: host memory, the best kernel set this processor runs, one persistent thread pool.
+// G4CPP_CPU_ISA=baseline|avx2|avx512 forces a set (tests run every path this way).
+#include <algorithm>
+#include <cstring>
+#include <mutex>
+
+#include "backends/cpu/isa.h"
+#include "backends/host_buffer.h"
+#include "backends/registry.h"
+#include "base/thread_pool.h"
+
+namespace g4 {
+namespace {
+
+CpuTensor cpu_tensor(const Tensor& t) {
+  CpuTensor c;
+  c.data = t.host();
+  c.dtype = t.dtype;
+  c.rank = t.shape.rank();
+  for (int i = 0; i < c.rank; ++i) {
+    c.dim[i] = t.shape[i];
+    c.stride[i] = t.strides[static_cast<size_t>(i)];
+  }
+  c.cols = c.rank ? c.dim[c.rank - 1] : 1;
+  c.rows = t.shape.rows();
+  c.block_size = block_size(t.dtype);
+  c.block_bytes = block_bytes(t.dtype);
+  c.row_stride = c.rank >= 2 ? c.stride[c.rank - 2] : 0;
+  for (int i = c.rank - 3; i >= 0; --i)
+    if (c.dim[i] > 1 && c.stride[i] != c.stride[i + 1] * c.dim[i + 1]) c.row_stride = -1;
+  return c;
+}
+
+struct CallTensors {
+  std::vector<CpuTensor> in;
+  std::vector<CpuTensor> out;
+};
+
+CallTensors tensors_of(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs) {
+  CallTensors t;
+  for (const Tensor& x : inputs) t.in.push_back(cpu_tensor(x));
+  for (const Tensor& x : outputs) t.out.push_back(cpu_tensor(x));
+  return t;
+}
+
+CpuCall call_over(const CallTensors& t, const OpParams* params, const CpuTeam* team) {
+  return {t.in.data(), static_cast<int>(t.in.size()), t.out.data(), params, team, nullptr};
+}
+
+class CpuExecutable final : public Executable {
+ public:
+  struct Step {
+    const CpuKernel* kernel;
+    CallTensors tensors;
+    CpuCall call;
+  };
+
+  void add(const CpuKernel* kernel, CallTensors tensors, const OpParams* params, const CpuTeam* team,
+           std::byte* scratch) {
+    steps_.push_back({kernel, std::move(tensors), {}});
+    Step& step = steps_.back();
+    step.call = call_over(step.tensors, params, team);
+    step.call.scratch = scratch;
+  }
+  void keep(std::shared_ptr<const PlacedGraph> graph) { graph_ = std::move(graph); }
+
+  void run(const Poll& poll) override {
+    for (const Step& step : steps_) {
+      step.kernel->launch(step.call);
+      if (poll) poll();
+    }
+  }
+
+ private:
+  std::vector<Step> steps_;
+  std::shared_ptr<const PlacedGraph> graph_;  // owns the parameters
+};
+
+class CpuBackend final : public Backend {
+ public:
+  explicit CpuBackend(int n_threads) : pool_(n_threads), kernels_(select_kernel_set()) {
+    team_ = {&pool_, pool_.size(), [](void* pool, int64_t n_tasks, void (*task)(void*, int64_t, int), void* context) {
+               static_cast<ThreadPool*>(pool)->run(n_tasks,
+                                                   [&](int64_t index, int thread) { task(context, index, thread); });
+             }};
+  }
+
+  std::string name() const override { return "cpu"; }
+  int n_threads() const override { return pool_.size(); }
+  DeviceInfo device() const override { return probe_cpu(); }
+
+  std::unique_ptr<Buffer> allocate(int64_t bytes) override { return std::make_unique<HostBuffer>(bytes); }
+  std::unique_ptr<Buffer> import(std::span<const std::byte> bytes, std::shared_ptr<const void> keep_alive) override {
+    return std::make_unique<HostView>(bytes, std::move(keep_alive));
+  }
+
+  bool supports(const OpCall& call) const override {
+    const CpuKernel* kernel = find(call.op->name);
+    const CallTensors tensors = tensors_of(call.inputs, call.outputs);
+    return kernel && kernel->supports(call_over(tensors, call.params, &team_));
+  }
+
+  int64_t workspace(const OpCall& call) const override {
+    const CpuKernel* kernel = find(call.op->name);
+    const CallTensors tensors = tensors_of(call.inputs, call.outputs);
+    return kernel && kernel->workspace ? kernel->workspace(call_over(tensors, call.params, &team_)) : 0;
+  }
+
+  std::unique_ptr<Executable> compile(std::shared_ptr<const PlacedGraph> graph, size_t first, size_t last,
+                                      int64_t workspace_offset) override {
+    auto executable = std::make_unique<CpuExecutable>();
+    for (size_t n = first; n < last; ++n) {
+      const Node& node = graph->graph.nodes()[n];
+      std::vector<Tensor> inputs, outputs;
+      for (ValueId id : node.inputs) inputs.push_back(graph->tensor(id));
+      for (ValueId id : node.outputs) outputs.push_back(graph->tensor(id));
+      executable->add(find(node.op->name), tensors_of(inputs, outputs), node.params.get(), &team_,
+                      graph->arena->host() + workspace_offset);
+    }
+    executable->keep(std::move(graph));
+    return executable;
+  }
+
+ private:
+  const CpuKernel* find(std::string_view op) const {
+    for (int i = 0; i < kernels_.count; ++i)
+      if (op == kernels_.kernels[i]->op) return kernels_.kernels[i];
+    return nullptr;
+  }
+
+  ThreadPool pool_;
+  CpuKernelSet kernels_;
+  CpuTeam team_;
+};
+
+const BackendRegistration registration(
+    "cpu", 0,
+    [](const BackendOptions& options) -> std::unique_ptr<Backend> {
+      return std::make_unique<CpuBackend>(options.n_threads > 0 ? options.n_threads : default_thread_count());
+    },
+    probe_cpu);
+
+}  // namespace
+}  // namespace g4

@@ -1,0 +1,38 @@
+// rope: see ops/rope.h. One row is one head of one token.
+#include "ops/rope.h"
+
+#include "backends/cpu/kernels/rows.h"
+
+namespace g4::G4_ISA_NAMESPACE {
+
+static bool supports(const CpuCall& call) {
+  return is_activation(call.in[0].dtype) && is_activation(call.in[1].dtype) && is_activation(call.out[0].dtype);
+}
+
+static int64_t workspace(const CpuCall& call) { return row_scratch(call, call.out[0].cols, 4); }
+
+static void launch(const CpuCall& call) {
+  const DType inner = static_cast<const RopeParams*>(call.params)->inner;
+  const CpuTensor &x = call.in[0], &table = call.in[1], &out = call.out[0];
+  const int64_t n = out.cols, half = n / 2, heads = out.dim[1];
+  for_rows(call, out.rows, n, 4, [&](int64_t r, float* buffer) {
+    float *direct = buffer + n, *crossed = buffer + 2 * n;
+    const float* values = floats_of(x, r, buffer);
+    const float* cosines = floats_of(table, r / heads, buffer + 3 * n);
+    const float* sines = cosines + half;
+    for (int64_t i = 0; i < half; ++i) {
+      direct[i] = values[i] * cosines[i];
+      direct[half + i] = values[half + i] * cosines[i];
+      crossed[i] = -(values[half + i] * sines[i]);
+      crossed[half + i] = values[i] * sines[i];
+    }
+    round_floats(direct, inner, 2 * n);  // direct and crossed lie side by side
+    for (int64_t i = 0; i < n; ++i) direct[i] += crossed[i];
+    store_floats(direct, out.row(r), out.dtype, n);
+  });
+}
+
+extern const CpuKernel rope_kernel;
+const CpuKernel rope_kernel{"rope", supports, workspace, launch};
+
+}  // namespace g4::G4_ISA_NAMESPACE

@@ -1,0 +1,73 @@
+// Rows of a weight matrix, in any format, times a list of float32 activations: what matmul and expert_matmul share.
+// Few activations (decode): weights stream through a small decoded piece in the first-level cache. Many (prefill): a
+// block of rows is decoded once into the second-level cache and used for all of them. Both sum in dot_tile.h's order.
+#pragma once
+
+#include "backends/cpu/kernels/dot_tile.h"
+#include "backends/cpu/kernels/rows.h"
+
+namespace g4::G4_ISA_NAMESPACE {
+
+// 8 KiB of float32 for each row of a tile; a multiple of every block size.
+inline constexpr int64_t kPiece = 2048;
+// Decoded rows of a block: half a typical second-level cache.
+inline constexpr int64_t kBlockFloats = 128 * 1024;
+inline constexpr int64_t kMaxBlockRows = 64;
+// Below this many activations decoding piecewise wins.
+inline constexpr int64_t kStreamedColumns = 3;
+
+static G4_INLINE int64_t block_rows(int64_t n, int64_t k, int64_t columns) {
+  if (columns < kStreamedColumns) return n >= 64 * kMaxBlockRows ? kMaxBlockRows : (n >= 512 ? 16 : 8);
+  const int64_t rows = kBlockFloats / k / kTileRows * kTileRows;
+  return rows < kTileRows ? kTileRows : (rows > kMaxBlockRows ? kMaxBlockRows : rows);
+}
+
+// Floats of scratch each thread needs for products with matrices of n rows of k.
+static G4_INLINE int64_t product_scratch(int64_t k, int64_t columns) {
+  const int64_t piece = kTileRows * kPiece;
+  const int64_t block = columns < kStreamedColumns ? 0 : block_rows(0, k, columns) * k;
+  return block > piece ? block : piece;
+}
+
+template <int kRows, int kCols>
+static void streamed_tile(RowDecoder decode, const CpuTensor& format, const std::byte* w, int64_t w_stride,
+                          const float* const* x, float* out, int64_t out_stride, float* scratch) {
+  const int64_t k = format.cols;
+  Vec acc[kRows * kCols] = {};
+  int64_t done = 0;
+  for (; done < k; done += kPiece) {
+    const int64_t n = k - done < kPiece ? k - done : kPiece;
+    for (int r = 0; r < kRows; ++r)
+      decode(w + r * w_stride + done / format.block_size * format.block_bytes, scratch + r * kPiece, n);
+    accumulate<kRows, kCols>(scratch, kPiece, x, done, n / kLanes * kLanes, acc);
+  }
+  // A tail exists only in the last piece, because kPiece is a multiple of kLanes.
+  const int64_t last = (k - 1) / kPiece * kPiece;
+  for (int c = 0; c < kCols; ++c)
+    for (int r = 0; r < kRows; ++r)
+      out[c * out_stride + r] = finish(acc[r * kCols + c], scratch + r * kPiece, x[c] + last, k - last);
+}
+
+// out[c * out_stride + r] = w[r] . x[c] for r in [0, rows), c in [0, columns).
+static inline void weight_product(const CpuTensor& w, const std::byte* first_row, int64_t w_stride, int64_t rows,
+                                  const float* const* x, int64_t columns, float* out, int64_t out_stride,
+                                  float* scratch) {
+  const RowDecoder decode = row_decoder(w.dtype);
+  const int64_t k = w.cols;
+  if (columns < kStreamedColumns) {
+    for (int64_t c = 0; c < columns; ++c) {
+      int64_t r = 0;
+      for (; r + kTileRows <= rows; r += kTileRows)
+        streamed_tile<kTileRows, 1>(decode, w, first_row + r * w_stride, w_stride, x + c, out + c * out_stride + r,
+                                    out_stride, scratch);
+      for (; r < rows; ++r)
+        streamed_tile<1, 1>(decode, w, first_row + r * w_stride, w_stride, x + c, out + c * out_stride + r, out_stride,
+                            scratch);
+    }
+    return;
+  }
+  for (int64_t r = 0; r < rows; ++r) decode(first_row + r * w_stride, scratch + r * k, k);
+  dot_all(scratch, k, rows, x, columns, k, out, out_stride);
+}
+
+}  // namespace g4::G4_ISA_NAMESPACE

@@ -1,0 +1,164 @@
+#include "runtime/engine.h"
+
+#include <chrono>
+
+#include "backends/registry.h"
+#include "bindings/bindings.h"
+
+namespace g4 {
+namespace {
+
+// Calls the Python function at most every 50 ms, and lets Ctrl-C through.
+Poll throttled(const std::optional<py::function>& poll) {
+  using Clock = std::chrono::steady_clock;
+  const py::object function = poll ? py::object(*poll) : py::none();
+  return [function = function.ptr(), last = Clock::now()]() mutable {
+    if (Clock::now() - last < std::chrono::milliseconds(50)) return;
+    last = Clock::now();
+    py::gil_scoped_acquire acquire;
+    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+    if (function != Py_None) py::reinterpret_borrow<py::function>(function)();
+  };
+}
+
+py::array_t<float> array_of(const Shape& shape, const std::vector<float>& values) {
+  std::vector<py::ssize_t> dims;
+  for (int i = 0; i < shape.rank(); ++i) dims.push_back(shape[i]);
+  py::array_t<float> array(dims);
+  std::copy(values.begin(), values.end(), array.mutable_data());
+  return array;
+}
+
+py::array_t<float> copy_of(std::span<const float> row) {
+  py::array_t<float> array(static_cast<py::ssize_t>(row.size()));
+  std::copy(row.begin(), row.end(), array.mutable_data());
+  return array;
+}
+
+py::array_t<float> all_logits(Engine& e, const std::vector<int32_t>& ids, const std::vector<int64_t>& positions,
+                              const std::optional<py::function>& poll) {
+  const auto vocab = static_cast<size_t>(e.config().vocab);
+  py::array_t<float> out({positions.size(), vocab});
+  float* rows = out.mutable_data();
+  const Poll guarded = throttled(poll);
+  py::gil_scoped_release release;
+  e.logits(ids, positions, guarded,
+           [&](size_t i, std::span<const float> row) { std::copy(row.begin(), row.end(), rows + i * vocab); });
+  return out;
+}
+
+py::dict trace(Engine& e, const std::vector<int32_t>& ids, const std::optional<FloatArray>& layer_inputs) {
+  std::map<std::string, TraceArray> arrays;
+  {
+    const std::span<const float> forced = layer_inputs ? floats_of(*layer_inputs) : std::span<const float>();
+    py::gil_scoped_release release;
+    arrays = e.trace(ids, forced);
+  }
+  py::dict result;
+  for (const auto& [name, array] : arrays) result[py::str(name)] = array_of(array.shape, array.values);
+  return result;
+}
+
+EngineOptions options_of(const std::string& device, const std::string& compute, int64_t n_ctx, int n_threads,
+                         int64_t micro_batch, const std::string& kv_dtype, bool kv_shared_skip) {
+  if (n_threads < 0)
+    fail<ArgumentError>("threads", "n_threads must be positive, or 0 for the physical cores; got ", n_threads);
+  return {device, compute, n_ctx, n_threads, micro_batch, kv_dtype, kv_shared_skip};
+}
+
+std::vector<std::tuple<std::string, std::vector<int64_t>, bool>> tensor_table(const GgufFile& file) {
+  const TextModelVariant& variant = text_model_variant(file);
+  std::vector<std::tuple<std::string, std::vector<int64_t>, bool>> rows;
+  for (const TensorSpec& spec : variant.tensor_table(variant.read_config(file), file)) {
+    std::vector<int64_t> dims;
+    for (int i = 0; i < spec.shape.rank(); ++i) dims.push_back(spec.shape[i]);
+    rows.emplace_back(spec.name, dims, spec.required);
+  }
+  return rows;
+}
+
+}  // namespace
+
+void bind_engine(py::module_& m) {
+  py::class_<DeviceInfo>(m, "DeviceInfo")
+      .def_readonly("name", &DeviceInfo::name)
+      .def_readonly("description", &DeviceInfo::description)
+      .def_readonly("available", &DeviceInfo::available)
+      .def_readonly("reason", &DeviceInfo::reason)
+      .def_readonly("memory_total", &DeviceInfo::memory_total)
+      .def_readonly("memory_available", &DeviceInfo::memory_available);
+  m.def("devices", list_devices);
+  m.def("load_backend", load_backend_library, py::arg("path"));
+  m.def("tensor_table", tensor_table, py::arg("file"));
+
+  py::class_<MemoryPlan>(m, "MemoryPlan")
+      .def_readonly("weights", &MemoryPlan::weights)
+      .def_readonly("kv_cache", &MemoryPlan::kv_cache)
+      .def_readonly("kv_snapshot", &MemoryPlan::kv_snapshot)
+      .def_readonly("activations", &MemoryPlan::activations)
+      .def_property_readonly("total", &MemoryPlan::total)
+      .def_readonly("available", &MemoryPlan::available)
+      .def_readonly("n_ctx", &MemoryPlan::n_ctx);
+
+  py::class_<Engine>(m, "Engine")
+      .def(py::init([](const std::shared_ptr<GgufFile>& file, const std::string& device, const std::string& compute,
+                       int64_t n_ctx, int n_threads, int64_t micro_batch, const std::string& kv_dtype,
+                       bool kv_shared_skip) {
+             const EngineOptions o =
+                 options_of(device, compute, n_ctx, n_threads, micro_batch, kv_dtype, kv_shared_skip);
+             py::gil_scoped_release release;
+             return std::make_unique<Engine>(file, o);
+           }),
+           py::arg("file"), py::kw_only(), py::arg("device") = "auto", py::arg("compute") = "auto",
+           py::arg("n_ctx") = 0, py::arg("n_threads") = 0, py::arg("micro_batch") = 512, py::arg("kv_dtype") = "auto",
+           py::arg("kv_shared_skip") = true)
+      .def_static(
+          "plan",
+          [](const std::shared_ptr<GgufFile>& file, const std::string& device, const std::string& compute,
+             int64_t n_ctx, int64_t micro_batch, const std::string& kv_dtype) {
+            const EngineOptions o = options_of(device, compute, n_ctx, 0, micro_batch, kv_dtype, true);
+            py::gil_scoped_release release;
+            return Engine::plan(file, o);
+          },
+          py::arg("file"), py::kw_only(), py::arg("device") = "auto", py::arg("compute") = "auto", py::arg("n_ctx") = 0,
+          py::arg("micro_batch") = 512, py::arg("kv_dtype") = "auto")
+      .def_property_readonly("architecture", [](const Engine& e) { return e.config().architecture; })
+      .def_property_readonly("device", [](const Engine& e) { return e.backend().name(); })
+      .def_property_readonly("compute", &Engine::compute)
+      .def_property_readonly("kv_dtype", [](const Engine& e) { return std::string(name(e.kv_dtype())); })
+      .def_property_readonly("n_ctx", [](const Engine& e) { return e.memory_plan().n_ctx; })
+      .def_property_readonly("n_ctx_train", [](const Engine& e) { return e.config().context; })
+      .def_property_readonly("n_vocab", [](const Engine& e) { return e.config().vocab; })
+      .def_property_readonly("n_layers", [](const Engine& e) { return e.config().n_layers(); })
+      .def_property_readonly("n_threads", [](const Engine& e) { return e.backend().n_threads(); })
+      .def_property_readonly("micro_batch", [](const Engine& e) { return e.options().micro_batch; })
+      .def_property_readonly("hidden_size", [](const Engine& e) { return e.config().hidden; })
+      .def_property_readonly("n_parameters", &Engine::n_parameters)
+      .def_property_readonly("memory_plan", &Engine::memory_plan)
+      .def_property_readonly("fallbacks", &Engine::fallbacks)
+      .def_property_readonly("tokens", &Engine::tokens)
+      .def(
+          "prefill",
+          [](Engine& e, const std::vector<int32_t>& ids, const std::optional<py::function>& poll) {
+            const Poll guarded = throttled(poll);
+            py::gil_scoped_release release;
+            return e.prefill(ids, guarded);
+          },
+          py::arg("ids"), py::arg("poll") = py::none())
+      .def("snapshot", &Engine::snapshot, py::call_guard<py::gil_scoped_release>())
+      .def(
+          "decode",
+          [](Engine& e, int32_t id, const std::optional<py::function>& poll) {
+            const Poll guarded = throttled(poll);
+            py::gil_scoped_release release;
+            e.decode(id, guarded);
+          },
+          py::arg("id"), py::arg("poll") = py::none())
+      .def("last_logits", [](const Engine& e) { return copy_of(e.last_logits()); })
+      .def("sample", &Engine::sample, py::arg("sampler"), py::call_guard<py::gil_scoped_release>())
+      .def("logits", all_logits, py::arg("ids"), py::arg("positions"), py::arg("poll") = py::none())
+      .def("reset", &Engine::reset)
+      .def("trace", trace, py::arg("ids"), py::arg("layer_inputs") = py::none());
+}
+
+}  // namespace g4

@@ -1,0 +1,181 @@
+// The Gemma-4 text model as a graph. It reads from top to bottom like transformers' Gemma4TextModel; where values are
+// rounded is model/numerics.h's affair. After the last layer that writes keys and values, only the rows whose logits
+// are wanted go on: in E2B and E4B (KV-shared layers) that spares most of a prompt's work.
+#include <algorithm>
+#include <cmath>
+
+#include "model/gemma4/gemma4.h"
+#include "model/gemma4/moe.h"
+#include "model/step_builder.h"
+
+namespace g4::gemma4 {
+namespace {
+
+// The rows a layer works on, and what belongs to them.
+struct Rows {
+  Var ids, positions;             // [rows]
+  Var embedding;                  // [rows, hidden]
+  Var rope_sliding, rope_global;  // [rows, head_dim]
+  Var ple;                        // [rows, layers from ple_begin on, per_layer_embedding]
+  int ple_begin = 0;
+};
+
+class Builder : public StepBuilder {
+ public:
+  Builder(Graph& graph, const Numerics& numerics, const TextConfig& config, const ModelWeights& weights,
+          const StepSpec& spec, const StepInputs& inputs, const KvView& kv)
+      : StepBuilder(graph, numerics, config.rms_eps), c(config), w(weights), spec_(spec), in_(inputs), kv_(kv) {}
+
+  void build() {
+    const int narrow_at = spec_.narrow && spec_.n_wanted < spec_.n_tokens ? c.last_kv_producer() : c.n_layers();
+    Rows rows;
+    rows.ids = g.external(in_.ids, "ids");
+    rows.positions = g.external(in_.positions, "positions");
+    rows.embedding = embed(weight(w.token_embd), rows.ids, num.embedding_scale(c.hidden), num.stream);
+    prepare(rows, 0, std::min(narrow_at + 1, c.n_layers()));
+    Var x = rows.embedding;  // [tokens, hidden]
+    if (spec_.trace) output(x, "embedding");
+
+    for (int i = 0; i < c.n_layers(); ++i) {
+      if (spec_.teacher_forced) x = scale(g.external(in_.layer_inputs.slice(i, 1), "layer_inputs"), 1.0f, num.stream);
+      if (spec_.teacher_forced) x = reshape(x, rows.embedding.shape());
+      Var normed = norm(x, layer(i).attn_norm);
+      if (c.produces_kv(i)) write_kv(i, normed, rows);
+      if (i == narrow_at) {
+        if (spec_.n_wanted == 0) return;
+        const Var wanted = g.external(in_.wanted, "wanted");
+        x = gather_rows(x, wanted);
+        normed = gather_rows(normed, wanted);
+        rows = wanted_rows(rows, i);
+      }
+      x = transformer_layer(i, x, normed, rows);
+      if (spec_.trace) output(x, "layer." + std::to_string(i));
+    }
+    if (spec_.n_wanted == 0) return;
+    if (narrow_at == c.n_layers() && spec_.n_wanted < spec_.n_tokens)
+      x = gather_rows(x, g.external(in_.wanted, "wanted"));
+    const Var logits = matmul(norm(x, w.output_norm), weight(w.output), DType::F32);  // [wanted, vocab]
+    output(c.softcap > 0 ? softcap(logits, c.softcap, DType::F32) : logits, "logits");
+  }
+
+ private:
+  const LayerWeights& layer(int i) const { return w.layers[static_cast<size_t>(i)]; }
+  const LayerConfig& shape(int i) const { return c.layers[static_cast<size_t>(i)]; }
+  Var rope_of(const Rows& rows, int i) const { return shape(i).sliding ? rows.rope_sliding : rows.rope_global; }
+
+  void output(Var v, const std::string& name) {
+    g.name(v, name);
+    g.mark_output(v);
+  }
+
+  // Fills what rows share between layers [begin, end): rotary tables and per-layer embeddings.
+  void prepare(Rows& rows, int begin, int end) {
+    if (w.inv_freq_sliding.buffer) rows.rope_sliding = rope_table(rows.positions, weight(w.inv_freq_sliding), num.rope);
+    if (w.inv_freq_global.buffer) rows.rope_global = rope_table(rows.positions, weight(w.inv_freq_global), num.rope);
+    if (!c.per_layer_embedding) return;
+    // Columns of a quantised table can only be cut between blocks.
+    const int64_t block = block_size(w.ple_embd.dtype);
+    if (c.per_layer_embedding % block) begin = 0, end = c.n_layers();
+    rows.ple = per_layer_inputs(rows, begin, end);
+    rows.ple_begin = begin;
+  }
+
+  Rows wanted_rows(const Rows& all, int from_layer) {
+    Rows rows;
+    rows.ids = g.external(in_.wanted_ids, "wanted_ids");
+    rows.positions = g.external(in_.wanted_positions, "wanted_positions");
+    rows.embedding = gather_rows(all.embedding, g.external(in_.wanted, "wanted"));
+    prepare(rows, from_layer, c.n_layers());
+    return rows;
+  }
+
+  // Per-layer embeddings of layers [begin, end): the token's own rows plus a projection of its main embedding.
+  Var per_layer_inputs(const Rows& rows, int begin, int end) {
+    const int64_t p = c.per_layer_embedding, n = rows.ids.shape()[0], layers = end - begin;
+    const Shape stacked{n, layers, p};
+    const Var table = columns(weight(w.ple_embd), begin * p, layers * p);
+    const Var own = reshape(embed(table, rows.ids, std::sqrt(static_cast<float>(p)), num.act), stacked);
+    const Var raw = matmul(rows.embedding, weight(w.ple_proj.slice(begin * p, layers * p)), num.act);
+    const Var scaled = scale(raw, 1.0f / std::sqrt(static_cast<float>(c.hidden)), num.act);
+    const Var projected = norm(reshape(scaled, stacked), w.ple_norm);
+    return scale(add(projected, own, num.act), std::sqrt(0.5f), num.act);  // [n, layers, p]
+  }
+
+  void write_kv(int i, Var normed, const Rows& rows) {
+    const LayerWeights& l = layer(i);
+    const int64_t d = shape(i).head_dim;
+    const KvLayer cache = kv_.layer(i);
+    const Var raw = split_heads(linear(normed, l.k), d);  // [tokens, kv_heads, d]
+    const Var k = rope(norm(raw, l.k_norm), rope_of(rows, i), num.inner, num.act);
+    const Var v = unweighted_norm(l.v.buffer ? split_heads(linear(normed, l.v), d) : raw);  // K = V: before k_norm
+    kv_write(k, v, g.external(cache.k, "k_cache"), g.external(cache.v, "v_cache"), rows.positions);
+  }
+
+  Var transformer_layer(int i, Var x, Var normed, const Rows& rows) {
+    const LayerWeights& l = layer(i);
+    x = add(x, stream_norm(self_attention(i, normed, rows), l.post_attention_norm), num.stream);
+    x = add(x, stream_norm(feed_forward(i, x), l.post_ffw_norm), num.stream);
+    if (c.per_layer_embedding) {
+      const Var own = select(rows.ple, i - rows.ple_begin);  // [rows, p]
+      const Var gated = geglu(linear(x, l.ple_gate), own, num.inner, 1.0f, num.act);
+      x = add(x, stream_norm(matmul(gated, weight(l.ple_proj), num.stream), l.ple_post_norm), num.stream);
+    }
+    return mul(x, weight(l.layer_scale), num.stream);
+  }
+
+  Var self_attention(int i, Var normed, const Rows& rows) {
+    const LayerWeights& l = layer(i);
+    const KvLayer cache = kv_.layer(shape(i).kv_source);
+    Var q = split_heads(linear(normed, l.q), shape(i).head_dim);  // [rows, heads, d]
+    q = rope(norm(q, l.q_norm), rope_of(rows, i), num.inner, num.act);
+    const Var out = attention(q, g.external(cache.k, "k_cache"), g.external(cache.v, "v_cache"), rows.positions,
+                              c.attention_scale, cache.window, num.act);
+    return matmul(join_heads(out), weight(l.o), num.stream);  // [rows, hidden]
+  }
+
+  Var feed_forward(int i, Var x) {
+    const LayerWeights& l = layer(i);
+    const Var dense = gated_mlp(norm(x, l.ffn_norm), l.gate, l.up, l.down);
+    if (!c.experts) return dense;
+    const MoeOutput moe = mixture_of_experts(*this, c, l.experts, x);
+    if (spec_.trace) output(moe.ids, "router_ids." + std::to_string(i));
+    return add(stream_norm(dense, l.experts.post_mlp_norm), stream_norm(moe.out, l.experts.post_norm), num.stream);
+  }
+
+  const TextConfig& c;
+  const ModelWeights& w;
+  const StepSpec& spec_;
+  const StepInputs& in_;
+  const KvView& kv_;
+};
+
+class Gemma4Text final : public TextModel {
+ public:
+  Gemma4Text(std::shared_ptr<const GgufFile> file, const ImportBuffer& import, const Numerics& numerics)
+      : numerics_(numerics),
+        config_(read_config(*file)),
+        weights_(file, import, tensor_table(config_, *file)),
+        model_(load_weights(weights_, config_)) {}
+
+  const TextConfig& config() const override { return config_; }
+  const Weights& weights() const override { return weights_; }
+  void build(Graph& graph, const StepSpec& spec, const StepInputs& inputs, const KvView& kv) const override {
+    Builder(graph, numerics_, config_, model_, spec, inputs, kv).build();
+  }
+
+ private:
+  Numerics numerics_;
+  TextConfig config_;
+  Weights weights_;
+  ModelWeights model_;
+};
+
+}  // namespace
+
+const TextModelVariant variant{"gemma4", read_config, tensor_table,
+                               [](std::shared_ptr<const GgufFile> file, const ImportBuffer& import,
+                                  const Numerics& numerics) -> std::unique_ptr<TextModel> {
+                                 return std::make_unique<Gemma4Text>(std::move(file), import, numerics);
+                               }};
+
+}  // namespace g4::gemma4

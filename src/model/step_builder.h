@@ -1,0 +1,36 @@
+// What every builder needs while it writes one step: the graph, the rounding points, and weights as graph values.
+#pragma once
+
+#include "model/numerics.h"
+#include "ops/op_table.h"
+
+namespace g4 {
+
+class StepBuilder {
+ public:
+  StepBuilder(Graph& graph, const Numerics& numerics, float rms_eps) : g(graph), num(numerics), rms_eps_(rms_eps) {}
+
+  Var weight(const Tensor& tensor) { return g.external(tensor, "weight"); }
+  // RMS norm that feeds a matrix product, and one that feeds the residual stream.
+  Var norm(Var x, const Tensor& w) { return rms_norm(x, weight(w), rms_eps_, num.act); }
+  Var stream_norm(Var x, const Tensor& w) { return rms_norm(x, weight(w), rms_eps_, num.stream); }
+  Var unweighted_norm(Var x) { return rms_norm(x, {}, rms_eps_, num.act); }
+  Var linear(Var x, const Tensor& w) { return matmul(x, weight(w), num.act); }
+  // [tokens, heads * d] -> [tokens, heads, d]
+  static Var split_heads(Var x, int64_t d) { return reshape(x, {x.shape()[0], x.shape()[1] / d, d}); }
+  static Var join_heads(Var x) { return reshape(x, {x.shape()[0], x.shape()[1] * x.shape()[2]}); }
+
+  // down(gelu(gate(x)) * up(x)): the product is scaled in f16 mode, where it would overflow, and unscaled after `down`.
+  Var gated_mlp(Var x, const Tensor& gate, const Tensor& up, const Tensor& down) {
+    const Var product = geglu(linear(x, gate), linear(x, up), num.inner, num.mlp_factor, num.act);
+    return matmul(product, weight(down), num.stream, 1.0f / num.mlp_factor);
+  }
+
+  Graph& g;
+  const Numerics& num;
+
+ protected:
+  float rms_eps_;
+};
+
+}  // namespace g4

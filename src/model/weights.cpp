@@ -1,0 +1,50 @@
+#include "model/weights.h"
+
+#include <cmath>
+#include <cstring>
+
+namespace g4 {
+
+std::vector<float> float_values(const GgufTensor& tensor, int64_t count) {
+  if (tensor.dtype != DType::F32)
+    fail<ModelError>("weights", tensor.name, ": F32 expected, ", name(tensor.dtype), " found");
+  if (tensor.shape.elements() != count)
+    fail<ModelError>("weights", tensor.name, ": ", count, " values expected, ", tensor.shape.str(), " found");
+  std::vector<float> values(static_cast<size_t>(count));
+  std::memcpy(values.data(), tensor.data.data(), values.size() * sizeof(float));
+  return values;
+}
+
+Weights::Weights(std::shared_ptr<const GgufFile> file, ImportBuffer import, const std::vector<TensorSpec>& table)
+    : file_(std::move(file)), import_(std::move(import)) {
+  for (const TensorSpec& spec : table) table_[spec.name] = spec;
+}
+
+Tensor Weights::load(const std::string& name) {
+  const auto entry = table_.find(name);
+  G4_CHECK(entry != table_.end(), name);
+  const TensorSpec& spec = entry->second;
+  const GgufTensor* tensor = file_->find_tensor(name);
+  if (!tensor) {
+    if (!spec.required) return {};
+    fail<ModelError>("weights", name, ": missing; ", spec.shape.str(), " expected");
+  }
+  if (!(tensor->shape == spec.shape))
+    fail<ModelError>("weights", name, ": ", spec.shape.str(), " expected, ", tensor->shape.str(), " found");
+  if (tensor->dtype == DType::I32) fail<ModelError>("weights", name, ": a weight format expected, I32 found");
+  if (!spec.matrix)
+    for (float x : float_values(*tensor, spec.shape.elements()))
+      if (!std::isfinite(x)) fail<ModelError>("weights", name, ": holds a value that is not finite");
+  buffers_.push_back(import_(tensor->data, file_));
+  bytes_ += static_cast<int64_t>(tensor->data.size());
+  parameters_ += tensor->shape.elements();
+  return Tensor(tensor->dtype, tensor->shape, buffers_.back().get(), 0);
+}
+
+Tensor Weights::constant(const std::vector<float>& values) {
+  const auto owned = std::make_shared<const std::vector<float>>(values);
+  buffers_.push_back(import_(std::as_bytes(std::span(*owned)), owned));
+  return Tensor(DType::F32, {static_cast<int64_t>(values.size())}, buffers_.back().get(), 0);
+}
+
+}  // namespace g4

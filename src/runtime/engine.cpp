@@ -1,0 +1,206 @@
+#include "runtime/engine.h"
+
+#include <algorithm>
+
+#include "backends/host_buffer.h"
+#include "backends/registry.h"
+#include "runtime/planning.h"
+
+namespace g4 {
+namespace {
+
+constexpr size_t kMaxWanted = 64;  // as planned (planning.cpp): rows of logits of one step
+
+ImportBuffer importer(Backend& backend) {
+  return [&backend](std::span<const std::byte> bytes, std::shared_ptr<const void> keep_alive) {
+    return backend.import(bytes, std::move(keep_alive));
+  };
+}
+
+std::vector<float> read_floats(const Tensor& t) {
+  const auto n = static_cast<size_t>(t.shape.elements());
+  std::vector<float> values(n);
+  if (t.dtype == DType::F32) {
+    t.buffer->read(t.offset, values.data(), static_cast<int64_t>(n * sizeof(float)));
+    return values;
+  }
+  if (t.dtype == DType::I32) {
+    std::vector<int32_t> ints(n);
+    t.buffer->read(t.offset, ints.data(), static_cast<int64_t>(n * sizeof(int32_t)));
+    std::copy(ints.begin(), ints.end(), values.begin());
+    return values;
+  }
+  std::vector<uint16_t> halves(n);
+  t.buffer->read(t.offset, halves.data(), static_cast<int64_t>(n * sizeof(uint16_t)));
+  std::transform(halves.begin(), halves.end(), values.begin(),
+                 [&](uint16_t bits) { return t.dtype == DType::BF16 ? to_f32(bf16{bits}) : to_f32(f16{bits}); });
+  return values;
+}
+
+}  // namespace
+
+Engine::Engine(std::shared_ptr<const GgufFile> file, const EngineOptions& options)
+    : options_(options),
+      numerics_(numerics_of(parse_compute_mode(options.compute))),
+      kv_dtype_(parse_kv_dtype(options.kv_dtype, numerics_)),
+      backend_(create_backend(options.device, {options.n_threads})),
+      model_(text_model_variant(*file).load(file, importer(*backend_), numerics_)),
+      plan_(plan_memory(*model_, *backend_, kv_dtype_, options)) {
+  kv_ = std::make_unique<KvCache>(model_->config(), KvCacheShape{kv_dtype_, plan_.n_ctx, options.micro_batch},
+                                  [&](int64_t bytes) { return backend_->allocate(bytes); });
+  stepper_ = std::make_unique<Stepper>(*model_, *backend_, *kv_, std::min(options.micro_batch, plan_.n_ctx));
+}
+
+MemoryPlan Engine::plan(std::shared_ptr<const GgufFile> file, const EngineOptions& options) {
+  const Numerics numerics = numerics_of(parse_compute_mode(options.compute));
+  const std::unique_ptr<Backend> backend = create_backend(options.device, {options.n_threads});
+  // Weights are not read: a buffer of no bytes stands for each.
+  const auto model = text_model_variant(*file).load(
+      file,
+      [](std::span<const std::byte> bytes, std::shared_ptr<const void> keep_alive) {
+        return std::make_unique<HostView>(bytes, std::move(keep_alive));
+      },
+      numerics);
+  return plan_memory(*model, *backend, parse_kv_dtype(options.kv_dtype, numerics), options);
+}
+
+void Engine::check_ids(std::span<const int32_t> ids) const {
+  if (ids.empty()) fail<ArgumentError>("tokens", "at least one token expected, none given");
+  for (size_t i = 0; i < ids.size(); ++i)
+    if (ids[i] < 0 || ids[i] >= config().vocab)
+      fail<ArgumentError>("tokens", "token ", i, " has id ", ids[i], ", outside the vocabulary of ", config().vocab);
+  if (static_cast<int64_t>(ids.size()) > plan_.n_ctx)
+    throw ContextOverflowError(static_cast<int64_t>(ids.size()), plan_.n_ctx);
+}
+
+void Engine::truncate(int64_t n) {
+  tokens_.resize(static_cast<size_t>(n));
+  last_logits_.clear();
+  if (kv_->snapshot_position() > n) kv_->drop_snapshot();
+}
+
+int64_t Engine::rewind_to_prefix(std::span<const int32_t> ids) {
+  const auto common = [&](const std::vector<int32_t>& held) {
+    const size_t limit = std::min(held.size(), ids.size() - 1);
+    return static_cast<int64_t>(
+        std::mismatch(held.begin(), held.begin() + static_cast<std::ptrdiff_t>(limit), ids.begin()).first -
+        held.begin());
+  };
+  int64_t p = common(tokens_);
+  if (!kv_->can_resume(p)) {
+    const int64_t at = common(snapshot_tokens_);
+    if (kv_->snapshot_can_resume(at)) {
+      kv_->restore_snapshot();
+      p = at;
+    } else {
+      p = 0;
+    }
+  }
+  truncate(p);
+  return p;
+}
+
+void Engine::extend(std::span<const int32_t> ids, std::span<const int64_t> wanted, const Poll& poll,
+                    const std::function<void(size_t, std::span<const float>)>& row) {
+  size_t next = 0;
+  const auto total = static_cast<int64_t>(ids.size());
+  while (static_cast<int64_t>(tokens_.size()) < total) {
+    const auto begin = static_cast<int64_t>(tokens_.size());
+    int64_t end = std::min(begin + options_.micro_batch, total);
+    std::vector<int32_t> rows;
+    const size_t first = next;
+    while (next < wanted.size() && wanted[next] < end) {
+      if (rows.size() == kMaxWanted) {
+        end = wanted[next];
+        break;
+      }
+      rows.push_back(static_cast<int32_t>(wanted[next++] - begin));
+    }
+    const auto chunk = ids.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
+    const StepSpec spec{end - begin, static_cast<int64_t>(rows.size()), options_.kv_shared_skip};
+    kv_->wrote(end);
+    const Program& program = stepper_->run(spec, {chunk, begin, rows}, poll);
+    tokens_.insert(tokens_.end(), chunk.begin(), chunk.end());
+    if (rows.empty()) continue;
+    const Tensor logits = program.output("logits");
+    std::vector<float> values(static_cast<size_t>(config().vocab));
+    for (size_t i = 0; i < rows.size(); ++i) {
+      logits.buffer->read(logits.offset + static_cast<int64_t>(i) * logits.strides[0], values.data(),
+                          config().vocab * static_cast<int64_t>(sizeof(float)));
+      row(first + i, values);
+    }
+  }
+}
+
+int64_t Engine::prefill(std::span<const int32_t> ids, const Poll& poll) {
+  check_ids(ids);
+  const int64_t reused = rewind_to_prefix(ids);
+  const auto last = static_cast<int64_t>(ids.size()) - 1;
+  extend(ids, {&last, 1}, poll,
+         [&](size_t, std::span<const float> row) { last_logits_.assign(row.begin(), row.end()); });
+  return static_cast<int64_t>(ids.size()) - reused;
+}
+
+void Engine::snapshot() {
+  kv_->snapshot(static_cast<int64_t>(tokens_.size()));
+  snapshot_tokens_ = tokens_;
+}
+
+void Engine::decode(int32_t id, const Poll& poll) {
+  const auto position = static_cast<int64_t>(tokens_.size());
+  if (position >= plan_.n_ctx) throw ContextOverflowError(position + 1, plan_.n_ctx);
+  check_ids({&id, 1});
+  const int32_t row = 0;
+  last_logits_.resize(static_cast<size_t>(config().vocab));
+  kv_->wrote(position + 1);
+  const Program& program = stepper_->run({1, 1, options_.kv_shared_skip}, {{&id, 1}, position, {&row, 1}}, poll);
+  const Tensor logits = program.output("logits");
+  logits.buffer->read(logits.offset, last_logits_.data(), config().vocab * static_cast<int64_t>(sizeof(float)));
+  tokens_.push_back(id);
+}
+
+std::span<const float> Engine::last_logits() const {
+  if (last_logits_.empty()) fail<ArgumentError>("logits", "no logits are ready: prefill or decode first");
+  return last_logits_;
+}
+
+int32_t Engine::sample(Sampler& sampler) { return sampler.sample(last_logits()); }
+
+void Engine::logits(std::span<const int32_t> ids, std::span<const int64_t> positions, const Poll& poll,
+                    const std::function<void(size_t, std::span<const float>)>& row) {
+  check_ids(ids);
+  for (size_t i = 0; i < positions.size(); ++i) {
+    if (positions[i] < 0 || positions[i] >= static_cast<int64_t>(ids.size()))
+      fail<ArgumentError>("logits", "position ", positions[i], " of ", ids.size(), " tokens");
+    if (i > 0 && positions[i] <= positions[i - 1]) fail<ArgumentError>("logits", "positions must ascend");
+  }
+  reset();
+  extend(ids, positions, poll, row);
+}
+
+void Engine::reset() { truncate(0); }
+
+std::map<std::string, TraceArray> Engine::trace(std::span<const int32_t> ids, std::span<const float> layer_inputs) {
+  check_ids(ids);
+  const auto n = static_cast<int64_t>(ids.size());
+  if (n > options_.micro_batch)
+    fail<ArgumentError>("trace", n, " tokens do not fit in one micro-batch of ", options_.micro_batch);
+  const int64_t forced = config().n_layers() * n * config().hidden;
+  if (!layer_inputs.empty() && static_cast<int64_t>(layer_inputs.size()) != forced)
+    fail<ArgumentError>("trace", "layer_inputs: ", forced, " values expected, ", layer_inputs.size(), " given");
+  reset();
+  std::vector<int32_t> all(ids.size());
+  for (size_t i = 0; i < all.size(); ++i) all[i] = static_cast<int32_t>(i);
+  const StepSpec spec{n, n, true, true, !layer_inputs.empty()};
+  kv_->wrote(n);
+  const Program& program = stepper_->run(spec, {ids, 0, all}, {}, layer_inputs);
+  std::map<std::string, TraceArray> arrays;
+  for (const Value& v : program.graph().values()) {
+    if (!v.output) continue;
+    const Tensor t = program.output(v.name);
+    arrays[v.name] = {t.shape, read_floats(t)};
+  }
+  return arrays;
+}
+
+}  // namespace g4

@@ -1,0 +1,93 @@
+// Engine: a loaded model with its KV cache and one sequence of tokens in it. Prompts reuse the longest cached prefix.
+// Not thread-safe; the caller serialises.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "runtime/kv_cache.h"
+#include "runtime/memory_plan.h"
+#include "runtime/sampler.h"
+#include "runtime/stepper.h"
+
+namespace g4 {
+
+struct EngineOptions {
+  std::string device = "auto";
+  std::string compute = "auto";
+  int64_t n_ctx = 0;  // 0: the trained context, or what memory allows
+  int n_threads = 0;  // 0: the physical cores
+  int64_t micro_batch = 512;
+  std::string kv_dtype = "auto";  // auto: the compute mode's; f32, f16, bf16
+  bool kv_shared_skip = true;
+};
+
+struct TraceArray {
+  Shape shape;
+  std::vector<float> values;
+};
+
+class Engine {
+ public:
+  // Throws ModelError, MemoryError (with the plan), DeviceError, ArgumentError.
+  Engine(std::shared_ptr<const GgufFile> file, const EngineOptions& options);
+
+  static MemoryPlan plan(std::shared_ptr<const GgufFile> file, const EngineOptions& options);
+
+  const TextConfig& config() const { return model_->config(); }
+  const MemoryPlan& memory_plan() const { return plan_; }
+  const Backend& backend() const { return *backend_; }
+  const EngineOptions& options() const { return options_; }
+  const char* compute() const { return name(numerics_.mode); }
+  DType kv_dtype() const { return kv_dtype_; }
+  int64_t n_parameters() const { return model_->weights().parameters(); }
+  const std::vector<std::string>& fallbacks() const { return stepper_->fallbacks(); }
+  const std::vector<int32_t>& tokens() const { return tokens_; }
+
+  // Makes `ids` the sequence and leaves its last row of logits ready; returns how many tokens were computed.
+  // Throws ContextOverflowError, ArgumentError (empty, an id out of range). When it throws midway (poll), the sequence
+  // is what had been computed by then.
+  int64_t prefill(std::span<const int32_t> ids, const Poll& poll = {});
+  // Remembers the sliding layers' rings, so that a later prompt can come back to this point.
+  void snapshot();
+  // Appends one token and leaves its row of logits ready.
+  void decode(int32_t id, const Poll& poll = {});
+  // The ready row [n_vocab]. Throws ArgumentError when there is none.
+  std::span<const float> last_logits() const;
+  int32_t sample(Sampler& sampler);
+
+  // Makes `ids` the sequence, computing all of it; calls row(i, logits) for each of the ascending positions.
+  void logits(std::span<const int32_t> ids, std::span<const int64_t> positions, const Poll& poll,
+              const std::function<void(size_t, std::span<const float>)>& row);
+  void reset();
+
+  // One shot over `ids` from an empty cache; every layer's output (see _core.pyi). `layer_inputs` may be empty.
+  std::map<std::string, TraceArray> trace(std::span<const int32_t> ids, std::span<const float> layer_inputs);
+
+ private:
+  void check_ids(std::span<const int32_t> ids) const;
+  // Goes back to the longest reusable prefix of `ids`, at most ids.size() - 1 tokens, and returns its length.
+  int64_t rewind_to_prefix(std::span<const int32_t> ids);
+  void truncate(int64_t n);
+  // Computes ids from tokens().size() on, in micro-batches.
+  void extend(std::span<const int32_t> ids, std::span<const int64_t> wanted, const Poll& poll,
+              const std::function<void(size_t, std::span<const float>)>& row);
+
+  EngineOptions options_;
+  Numerics numerics_;
+  DType kv_dtype_;
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<TextModel> model_;
+  MemoryPlan plan_;
+  std::unique_ptr<KvCache> kv_;
+  std::unique_ptr<Stepper> stepper_;
+  std::vector<int32_t> tokens_;
+  std::vector<int32_t> snapshot_tokens_;
+  std::vector<float> last_logits_;
+};
+
+}  // namespace g4

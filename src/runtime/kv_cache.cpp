@@ -1,0 +1,91 @@
+#include "runtime/kv_cache.h"
+
+#include <algorithm>
+
+namespace g4 {
+
+KvCache::KvCache(const TextConfig& config, const KvCacheShape& shape, const Allocate& allocate) : n_ctx_(shape.n_ctx) {
+  for (int i = 0; i < config.n_layers(); ++i) {
+    const LayerConfig& c = config.layers[static_cast<size_t>(i)];
+    Layer layer;
+    if (config.produces_kv(i)) {
+      layer.ring = c.sliding && config.window + shape.span < shape.n_ctx;
+      layer.window = c.sliding && config.window < shape.n_ctx ? config.window : 0;
+      const int64_t slots = layer.ring ? config.window + shape.span : shape.n_ctx;
+      if (layer.ring) {
+        window_ = config.window;
+        slots_ = slots;
+      }
+      for (Tensor* t : {&layer.k, &layer.v}) {
+        const Shape dims{slots, c.kv_heads, c.head_dim};
+        const int64_t bytes = row_bytes(shape.dtype, dims.elements());
+        buffers_.push_back(allocate(bytes));
+        *t = Tensor(shape.dtype, dims, buffers_.back().get(), 0);
+        bytes_ += bytes;
+      }
+    }
+    layers_.push_back(std::move(layer));
+  }
+}
+
+KvLayer KvCache::layer(int layer) const {
+  const Layer& l = layers_[static_cast<size_t>(layer)];
+  G4_CHECK(l.k.buffer != nullptr, "layer ", layer, " has no keys of its own");
+  return {l.k, l.v, l.window};
+}
+
+int64_t KvCache::snapshot_bytes() const {
+  int64_t bytes = 0;
+  for (const Layer& l : layers_)
+    if (l.ring) bytes += 2 * (window_ + kSnapshotSlack) * l.k.strides[0];
+  return bytes;
+}
+
+bool KvCache::can_resume(int64_t p) const {
+  // The step at p reads [p - window + 1, p); the rings hold the last `slots_` of `written_`.
+  return window_ == 0 || written_ <= slots_ || p - window_ + 1 >= written_ - slots_;
+}
+
+// Calls visit(tensor, first slot, slots, host bytes) for the one or two runs of slots that hold the saved positions.
+template <class Visit>
+void KvCache::visit_saved(Layer& layer, const Visit& visit) {
+  const int64_t count = std::min(window_ + kSnapshotSlack, std::min(snapshot_position_, slots_));
+  const int64_t first = (snapshot_position_ - count) % slots_;
+  const int64_t before_wrap = std::min(count, slots_ - first);
+  const int64_t stride = layer.k.strides[0];
+  layer.saved.resize(static_cast<size_t>(2 * count * stride));
+  std::byte* host = layer.saved.data();
+  for (const Tensor* t : {&layer.k, &layer.v}) {
+    visit(*t, first * stride, before_wrap * stride, host);
+    if (count > before_wrap) visit(*t, 0, (count - before_wrap) * stride, host + before_wrap * stride);
+    host += count * stride;
+  }
+}
+
+void KvCache::snapshot(int64_t position) {
+  snapshot_position_ = position;
+  for (Layer& layer : layers_)
+    if (layer.ring)
+      visit_saved(layer, [](const Tensor& t, int64_t offset, int64_t bytes, std::byte* host) {
+        t.buffer->read(t.offset + offset, host, bytes);
+      });
+}
+
+bool KvCache::snapshot_can_resume(int64_t p) const {
+  if (snapshot_position_ < 0 || p > snapshot_position_) return false;
+  const int64_t held = std::min(window_ + kSnapshotSlack, slots_);
+  return window_ == 0 || snapshot_position_ <= held || p - window_ + 1 >= snapshot_position_ - held;
+}
+
+void KvCache::restore_snapshot() {
+  G4_CHECK(snapshot_position_ >= 0);
+  for (Layer& layer : layers_)
+    if (layer.ring)
+      visit_saved(layer, [](const Tensor& t, int64_t offset, int64_t bytes, std::byte* host) {
+        t.buffer->write(t.offset + offset, host, bytes);
+      });
+  // What the rings hold before the saved window belongs to a dropped continuation.
+  written_ = snapshot_position_ + std::max<int64_t>(0, slots_ - window_ - kSnapshotSlack);
+}
+
+}  // namespace g4

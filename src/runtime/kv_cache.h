@@ -1,0 +1,72 @@
+// The KV cache of one sequence. A sliding layer keeps a ring of window + micro-batch positions, a global layer a slot
+// for every position up to n_ctx (its memory is committed as it fills), a KV-shared layer nothing.
+//
+// Going back: after n positions have been written, the state at position p < n can be resumed if no ring has
+// overwritten the window before p. Where it has, a snapshot of the rings taken earlier brings the state at its own
+// position back, as long as the global layers' entries before it still belong to the same tokens; the engine watches
+// that.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "backends/backend.h"
+#include "model/kv_view.h"
+#include "model/text_config.h"
+
+namespace g4 {
+
+struct KvCacheShape {
+  DType dtype = DType::BF16;
+  int64_t n_ctx = 0;
+  int64_t span = 0;  // the most positions written in one step
+};
+
+class KvCache final : public KvView {
+ public:
+  // A snapshot reaches this far behind its position, so that a prompt which drops a few of the last tokens (the opening
+  // of an answer, an empty thought) can still resume from it.
+  static constexpr int64_t kSnapshotSlack = 16;
+
+  // Memory comes from `allocate`; with one that returns phantoms the cache is a plan.
+  using Allocate = std::function<std::unique_ptr<Buffer>(int64_t bytes)>;
+  KvCache(const TextConfig& config, const KvCacheShape& shape, const Allocate& allocate);
+
+  KvLayer layer(int layer) const override;
+  int64_t bytes() const { return bytes_; }
+  int64_t snapshot_bytes() const;
+
+  // Positions [0, n) are being written or have been.
+  void wrote(int64_t n) { written_ = std::max(written_, n); }
+  // Whether the rings still hold what a step at position p needs.
+  bool can_resume(int64_t p) const;
+
+  // Keeps the rings' last positions before `position`.
+  void snapshot(int64_t position);
+  bool snapshot_can_resume(int64_t p) const;
+  int64_t snapshot_position() const { return snapshot_position_; }
+  void restore_snapshot();
+  void drop_snapshot() { snapshot_position_ = -1; }
+
+ private:
+  struct Layer {
+    Tensor k, v;
+    bool ring = false;
+    int64_t window = 0;
+    std::vector<std::byte> saved;  // of the snapshot: keys, then values
+  };
+  template <class Visit>
+  void visit_saved(Layer& layer, const Visit& visit);
+
+  std::vector<Layer> layers_;  // of KV-shared layers: empty
+  std::vector<std::unique_ptr<Buffer>> buffers_;
+  int64_t n_ctx_ = 0;
+  int64_t bytes_ = 0;
+  int64_t window_ = 0;  // the widest ring's; 0 without rings
+  int64_t slots_ = 0;   // of every ring
+  int64_t written_ = 0;
+  int64_t snapshot_position_ = -1;
+};
+
+}  // namespace g4

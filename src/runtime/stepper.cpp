@@ -1,0 +1,118 @@
+#include "runtime/stepper.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "backends/host_buffer.h"
+#include "base/log.h"
+
+namespace g4 {
+namespace {
+
+constexpr int kIntInputs = 5;
+
+// The step's inputs side by side in one buffer of kIntInputs * max_tokens numbers.
+StepInputs slice_inputs(Buffer* buffer, Buffer* layer_inputs, int64_t max_tokens, const TextConfig& config,
+                        const StepSpec& spec) {
+  const auto at = [&](int index, int64_t n) {
+    return Tensor(DType::I32, {n}, buffer, index * max_tokens * static_cast<int64_t>(sizeof(int32_t)));
+  };
+  StepInputs in;
+  in.ids = at(0, spec.n_tokens);
+  in.positions = at(1, spec.n_tokens);
+  in.wanted = at(2, spec.n_wanted);
+  in.wanted_ids = at(3, spec.n_wanted);
+  in.wanted_positions = at(4, spec.n_wanted);
+  if (spec.teacher_forced)
+    in.layer_inputs = Tensor(DType::F32, {config.n_layers(), spec.n_tokens, config.hidden}, layer_inputs, 0);
+  return in;
+}
+
+void write_ints(const Tensor& target, const std::vector<int32_t>& values) {
+  target.buffer->write(target.offset, values.data(), static_cast<int64_t>(values.size() * sizeof(int32_t)));
+}
+
+}  // namespace
+
+Stepper::Stepper(const TextModel& model, Backend& backend, const KvView& kv, int64_t max_tokens)
+    : model_(model),
+      backend_(backend),
+      kv_(kv),
+      max_tokens_(max_tokens),
+      inputs_(backend.allocate(kIntInputs * max_tokens * static_cast<int64_t>(sizeof(int32_t)))) {}
+
+int64_t Stepper::arena_bytes(const TextModel& model, Backend& backend, const KvView& kv,
+                             std::span<const StepSpec> specs) {
+  int64_t bytes = 0;
+  for (const StepSpec& spec : specs) {
+    PhantomBuffer inputs(kIntInputs * spec.n_tokens * static_cast<int64_t>(sizeof(int32_t)));
+    Graph graph;
+    model.build(graph, spec, slice_inputs(&inputs, nullptr, spec.n_tokens, model.config(), spec), kv);
+    bytes = std::max(bytes, Program(graph, backend).arena_bytes());
+  }
+  return bytes;
+}
+
+StepInputs Stepper::inputs_for(const StepSpec& spec) const {
+  return slice_inputs(inputs_.get(), layer_inputs_.get(), max_tokens_, model_.config(), spec);
+}
+
+Program& Stepper::program_for(const StepSpec& spec) {
+  const auto known =
+      std::find_if(programs_.begin(), programs_.end(), [&](const Compiled& c) { return c.spec == spec; });
+  if (known != programs_.end()) {
+    programs_.splice(programs_.begin(), programs_, known);
+    return *programs_.front().program;
+  }
+  Graph graph;
+  model_.build(graph, spec, inputs_for(spec), kv_);
+  auto program = std::make_unique<Program>(graph, backend_);
+  if (!arena_ || arena_->size() < program->arena_bytes()) {
+    programs_.clear();  // they point into the old arena
+    arena_.reset();
+    arena_ = backend_.allocate(program->arena_bytes());
+  }
+  program->bind(*arena_);
+  for (const std::string& op : program->fallbacks()) {
+    if (std::find(fallbacks_.begin(), fallbacks_.end(), op) != fallbacks_.end()) continue;
+    fallbacks_.push_back(op);
+    warn(concat(backend_.name(), " does not run ", op, "; it runs on the CPU"));
+  }
+  if (programs_.size() == kMaxPrograms) programs_.pop_back();
+  programs_.push_front({spec, std::move(program)});
+  return *programs_.front().program;
+}
+
+const Program& Stepper::run(const StepSpec& spec, const StepTokens& tokens, const Poll& poll,
+                            std::span<const float> layer_inputs) {
+  G4_CHECK(spec.n_tokens == static_cast<int64_t>(tokens.ids.size()) && spec.n_tokens <= max_tokens_);
+  G4_CHECK(spec.n_wanted == static_cast<int64_t>(tokens.wanted.size()));
+  if (spec.teacher_forced) {
+    const auto bytes = static_cast<int64_t>(layer_inputs.size_bytes());
+    if (!layer_inputs_ || layer_inputs_->size() < bytes) {
+      layer_inputs_ = backend_.allocate(bytes);
+      programs_.remove_if([](const Compiled& c) { return c.spec.teacher_forced; });
+    }
+    layer_inputs_->write(0, layer_inputs.data(), bytes);
+  }
+  Program& program = program_for(spec);
+  const StepInputs in = inputs_for(spec);
+  std::vector<int32_t> ids(tokens.ids.begin(), tokens.ids.end()), positions(tokens.ids.size());
+  std::iota(positions.begin(), positions.end(), static_cast<int32_t>(tokens.first_position));
+  write_ints(in.ids, ids);
+  write_ints(in.positions, positions);
+  if (!tokens.wanted.empty()) {
+    std::vector<int32_t> wanted(tokens.wanted.begin(), tokens.wanted.end()), wanted_ids, wanted_positions;
+    for (int32_t row : wanted) {
+      wanted_ids.push_back(ids[static_cast<size_t>(row)]);
+      wanted_positions.push_back(positions[static_cast<size_t>(row)]);
+    }
+    write_ints(in.wanted, wanted);
+    write_ints(in.wanted_ids, wanted_ids);
+    write_ints(in.wanted_positions, wanted_positions);
+  }
+  program.run(poll);
+  return program;
+}
+
+}  // namespace g4

@@ -1,0 +1,59 @@
+// Stepper: runs steps of one model. Owns the input buffers, the arena and the compiled program of each shape class; a
+// step of a known shape only writes its inputs and runs.
+#pragma once
+
+#include <list>
+#include <map>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "backends/program.h"
+#include "model/text_model.h"
+
+namespace g4 {
+
+struct StepTokens {
+  std::span<const int32_t> ids;
+  int64_t first_position = 0;
+  std::span<const int32_t> wanted;  // rows of this step whose logits are needed, ascending
+};
+
+class Stepper {
+ public:
+  Stepper(const TextModel& model, Backend& backend, const KvView& kv, int64_t max_tokens);
+
+  // Bytes of arena that steps of these shapes need: the plan, from a cache of phantoms.
+  static int64_t arena_bytes(const TextModel& model, Backend& backend, const KvView& kv,
+                             std::span<const StepSpec> specs);
+
+  // Runs one step; its outputs stay valid until the next. `layer_inputs` [n_layers, tokens, hidden] forces each layer's
+  // input (tracing).
+  const Program& run(const StepSpec& spec, const StepTokens& tokens, const Poll& poll,
+                     std::span<const float> layer_inputs = {});
+
+  const std::vector<std::string>& fallbacks() const { return fallbacks_; }
+
+ private:
+  struct Compiled {
+    StepSpec spec;
+    std::unique_ptr<Program> program;
+  };
+  StepInputs inputs_for(const StepSpec& spec) const;
+  Program& program_for(const StepSpec& spec);
+
+  // Chunks of a long prompt, its remainder and decode are a handful of shapes; remainders vary and are evicted.
+  static constexpr size_t kMaxPrograms = 8;
+
+  const TextModel& model_;
+  Backend& backend_;
+  const KvView& kv_;
+  int64_t max_tokens_;
+  std::unique_ptr<Buffer> inputs_;
+  std::unique_ptr<Buffer> layer_inputs_;
+  std::unique_ptr<Buffer> arena_;
+  std::list<Compiled> programs_;  // most recently used first
+  std::vector<std::string> fallbacks_;
+};
+
+}  // namespace g4
