@@ -1,7 +1,9 @@
 // quantize(): float32 into F32, F16, BF16, Q8_0 (d = max|x| / 127, q = round(x / d) half away from zero) and Q4_0
 // (d = x / -8 of the x of largest magnitude, q = trunc(x / d + 8.5) up to 15). Both multiply by the rounded reciprocal
 // of d, as the `gguf` package does. A block with an infinity or a NaN gets a scale that is not finite.
+#include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -13,8 +15,12 @@
 namespace g4 {
 namespace {
 
-// 0 where x is NaN or outside [0, limit], which the integer conversion after it does not define.
-float defined_or_zero(float x, float limit) { return x >= 0.0f && x <= limit ? x : 0.0f; }
+// 0 where x is NaN or outside [0, limit], which the integer conversion after it does not define. The loops around this
+// are branch-free, so that they vectorise.
+float defined_or_zero(float x, float limit) {
+  const uint32_t keep = 0u - (static_cast<uint32_t>(x >= 0.0f) & static_cast<uint32_t>(x <= limit));
+  return std::bit_cast<float>(std::bit_cast<uint32_t>(x) & keep);
+}
 
 float reciprocal_or_zero(float d) { return d == 0.0f ? 0.0f : 1.0f / d; }
 
@@ -23,12 +29,19 @@ PackedHalf packed(Half half) {
   return {{static_cast<uint8_t>(half.bits & 0xffu), static_cast<uint8_t>(half.bits >> 8)}};
 }
 
-// The first element of largest magnitude; the first NaN if there is one.
-float of_largest_magnitude(const float* x, int count) {
-  float best = x[0];
-  for (int i = 1; i < count && best == best; ++i)
-    if (!(std::fabs(x[i]) <= std::fabs(best))) best = x[i];
-  return best;
+int32_t magnitude_bits(float x) { return std::bit_cast<int32_t>(x) & 0x7fffffff; }
+
+// max |x| of 32; NaN if one is there. As integers magnitudes are ordered alike, infinity and NaN last.
+float largest_magnitude(const float* x) {
+  int32_t largest = 0;
+  for (int i = 0; i < 32; ++i) largest = std::max(largest, magnitude_bits(x[i]));
+  return std::bit_cast<float>(largest);
+}
+
+// The first element with that magnitude, with its sign.
+float first_extreme(const float* x) {
+  const int32_t largest = magnitude_bits(largest_magnitude(x));
+  return *std::find_if(x, x + 31, [largest](float v) { return magnitude_bits(v) == largest; });
 }
 
 struct F16Encoder {
@@ -49,15 +62,16 @@ struct F32Encoder {
 struct Q8Encoder {
   using Block = BlockQ8_0;
   static void encode(const float* x, Block* block) {
-    const float d = std::fabs(of_largest_magnitude(x, 32)) / 127.0f;
+    const float d = largest_magnitude(x) / 127.0f;
     const float inverse = reciprocal_or_zero(d);
     block->d = packed(to_f16(d));
     for (int i = 0; i < 32; ++i) {
       const float scaled = x[i] * inverse;
       const float magnitude = defined_or_zero(std::fabs(scaled), 127.5f);
       const int floored = static_cast<int>(magnitude);
-      const int rounded = floored + (magnitude - static_cast<float>(floored) >= 0.5f ? 1 : 0);
-      block->q[i] = static_cast<uint8_t>(scaled < 0.0f ? -rounded : rounded);
+      const int rounded = floored + static_cast<int>(magnitude - static_cast<float>(floored) >= 0.5f);
+      const int sign = std::bit_cast<int32_t>(scaled) >> 31;  // -1 or 0
+      block->q[i] = static_cast<uint8_t>((rounded ^ sign) - sign);
     }
   }
 };
@@ -65,15 +79,13 @@ struct Q8Encoder {
 struct Q4Encoder {
   using Block = BlockQ4_0;
   static void encode(const float* x, Block* block) {
-    const float d = of_largest_magnitude(x, 32) / -8.0f;
+    const float d = first_extreme(x) / -8.0f;
     const float inverse = reciprocal_or_zero(d);
     block->d = packed(to_f16(d));
-    std::array<uint8_t, 32> q;
-    for (size_t i = 0; i < 32; ++i) {
-      const int truncated = static_cast<int>(defined_or_zero(x[i] * inverse + 8.5f, 17.0f));
-      q[i] = static_cast<uint8_t>(truncated < 15 ? truncated : 15);
-    }
-    for (size_t i = 0; i < 16; ++i) block->q[i] = static_cast<uint8_t>(q[i] | q[i + 16] << 4);
+    uint8_t q[32];
+    for (int i = 0; i < 32; ++i)
+      q[i] = static_cast<uint8_t>(std::min(15, static_cast<int>(defined_or_zero(x[i] * inverse + 8.5f, 17.0f))));
+    for (int i = 0; i < 16; ++i) block->q[i] = static_cast<uint8_t>(q[i] | q[i + 16] << 4);
   }
 };
 
