@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "check.h"
 #include "gguf/reader.h"
 
 namespace g4::test {
@@ -67,3 +68,6 @@ class Image {
 };
 
 }  // namespace g4::test
+
+// Parsing the image throws GgufError with the text in its message.
+#define REFUSED(image, text) CHECK_THROWS((image).parse(), GgufError, text)

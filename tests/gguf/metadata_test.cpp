@@ -8,9 +8,6 @@
 namespace g4::test {
 namespace {
 
-// One key with the given encoded rest; returns what parsing says.
-#define REFUSED(image, text) CHECK_THROWS((image).parse(), GgufError, text)
-
 TEST(reads_every_scalar_type_v2_and_v3) {
   for (const uint32_t version : {2u, 3u}) {
     Image image;

@@ -8,8 +8,6 @@ namespace {
 
 constexpr uint32_t kTypeF32 = 0, kTypeF16 = 1, kTypeQ4K = 12, kTypeMXFP4 = 39;
 
-#define REFUSED(image, text) CHECK_THROWS((image).parse(), GgufError, text)
-
 Image one(const std::vector<uint64_t>& dims, uint32_t type, uint64_t offset = 0, size_t data = 64) {
   return Image().header(1, 0).tensor("w", dims, type, offset).pad().zeros(data);
 }
