@@ -47,8 +47,8 @@ def tokenizer_entries(vocabulary: Vocabulary, folder: Path, generation: Fields) 
     ]
     if vocabulary.add_eos is not None:
         entries.append(Entry("tokenizer.ggml.add_eos_token", vocabulary.add_eos, "bool"))
-    suppressed = generation.integers("suppress_tokens")
-    if suppressed:
+    suppressed = [id for id in generation.integers("suppress_tokens") if id < len(vocabulary.tokens)]
+    if suppressed:  # ids beyond the vocabulary can never be sampled anyway
         entries.append(Entry("tokenizer.ggml.suppress_tokens", suppressed, "i32"))
     return entries + _template_entries(read_templates(folder))
 

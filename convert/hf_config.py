@@ -164,6 +164,8 @@ def _gemma3(text: Fields, tied: bool) -> TextConfig:
     implied = hidden // heads if layers == 62 else head_dim
     if text.integer("query_pre_attn_scalar", 256) != implied:
         raise text.unsupported("query_pre_attn_scalar", f"{implied}, as readers of GGUF assume,")
+    if text.has("sliding_window") and text.raw("sliding_window") is None:
+        raise text.unsupported("sliding_window", "a number of positions")
     return TextConfig(
         architecture="gemma3",
         vocab_size=text.integer("vocab_size", 262_208),

@@ -131,6 +131,12 @@ def test_gemma3_query_scale(tmp_path: Path) -> None:
     refused(folder, "query_pre_attn_scalar: 32")
 
 
+def test_gemma3_without_a_window(tmp_path: Path) -> None:
+    folder = make_tiny(tmp_path / "m", "gemma3").folder
+    edit_json(folder / "config.json", lambda config: config.update(sliding_window=None))
+    refused(folder, "sliding_window: a number of positions expected, None found")
+
+
 def test_tensors_against_config(tmp_path: Path) -> None:
     folder = make_tiny(tmp_path / "m", "dense_e").folder
     edit_json(folder / "config.json", lambda config: config.update(intermediate_size=96))

@@ -217,7 +217,7 @@ def make_tiny(
         "temperature": 1.0,
         "top_k": 64,
         "top_p": 0.95,
-        "suppress_tokens": [9],
+        "suppress_tokens": [9, VOCAB],
     }
     (folder / "generation_config.json").write_text(json.dumps(generation))
     (folder / "chat_template.jinja").write_text(TEMPLATE)
