@@ -1,0 +1,191 @@
+// test_ops: every case of every operation on one backend against the scalar reference.
+//
+//   test_ops [--backend cpu] [--partial] [--verbose] [FILTER]   check; FILTER selects labels that contain it
+//   test_ops --support [FILE]                                   writes the op-support table of all devices
+//
+// A case must be within its bound of the reference, the same bits on 1, 2 and 3 threads, and every token the same bits
+// alone as in its batch. --partial lets a backend lack cases (they are counted); --verbose names
+// each case before it runs, for one that crashes. G4CPP_CPU_ISA chooses the cpu's
+// instruction set.
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <iostream>
+#include <set>
+
+#include "backends/registry.h"
+#include "ops/op_table.h"
+#include "ops/runner.h"
+#include "ops/support.h"
+
+namespace g4::test {
+namespace {
+
+struct Options {
+  std::string backend = "cpu";
+  std::string filter;
+  std::string support_file = "-";
+  bool support = false;
+  bool partial = false;
+  bool verbose = false;
+};
+
+Options parse(int argc, char** argv) {
+  Options options;
+  for (int i = 1; i < argc; ++i) {
+    const std::string arg = argv[i];
+    if (arg == "--backend" && i + 1 < argc) {
+      options.backend = argv[++i];
+    } else if (arg == "--partial") {
+      options.partial = true;
+    } else if (arg == "--verbose") {
+      options.verbose = true;
+    } else if (arg == "--support") {
+      options.support = true;
+      if (i + 1 < argc) options.support_file = argv[++i];
+    } else {
+      options.filter = arg;
+    }
+  }
+  return options;
+}
+
+std::string first_difference(const std::vector<Result>& a, const std::vector<Result>& b) {
+  for (size_t i = 0; i < a.size(); ++i)
+    if (a[i].bytes != b[i].bytes) return concat("result ", i);
+  return "";
+}
+
+// The part of a batch's results that belongs to one token.
+std::vector<Result> token_of(const std::vector<Result>& batch, int64_t token) {
+  std::vector<Result> one;
+  for (const Result& result : batch) {
+    const auto stride = static_cast<ptrdiff_t>(result.bytes.size()) / result.rows;
+    Result part = result;
+    part.rows = 1;
+    part.bytes.assign(result.bytes.begin() + token * stride, result.bytes.begin() + (token + 1) * stride);
+    one.push_back(std::move(part));
+  }
+  return one;
+}
+
+class Checker {
+ public:
+  explicit Checker(const std::string& backend) : reference_(create_backend("reference", {})) {
+    for (const int n_threads : {1, 2, 3}) {
+      BackendOptions options;
+      options.n_threads = n_threads;
+      backends_.push_back(create_backend(backend, options));
+    }
+  }
+
+  Backend& backend() { return *backends_[0]; }
+
+  // Empty, or what is wrong.
+  std::string check(const OpCase& c) {
+    const std::vector<Result> got = run(c, backend(), {});
+    Variant wide;
+    wide.wide = true;
+    const std::vector<Result> expected = run(c, *reference_, wide);
+    for (size_t i = 0; i < got.size(); ++i) {
+      const std::string wrong = difference(got[i], expected[i]);
+      if (!wrong.empty()) return concat("result ", i, ": ", wrong);
+    }
+    for (size_t i = 1; i < backends_.size(); ++i) {
+      const std::string wrong = first_difference(got, run(c, *backends_[i], {}));
+      if (!wrong.empty()) return concat(wrong, " has other bits on ", i + 1, " threads");
+    }
+    return check_tokens(c, got);
+  }
+
+ private:
+  std::string check_tokens(const OpCase& c, const std::vector<Result>& batch) {
+    if (c.n_tokens < 2) return "";
+    for (const int64_t token : std::set<int64_t>{0, c.n_tokens / 2, c.n_tokens - 1}) {
+      Variant alone;
+      alone.row = token;
+      const std::string wrong = first_difference(token_of(batch, token), run(c, backend(), alone));
+      if (!wrong.empty()) return concat(wrong, " of token ", token, " has other bits alone than in its batch");
+    }
+    return "";
+  }
+
+  std::unique_ptr<Backend> reference_;
+  std::vector<std::unique_ptr<Backend>> backends_;
+};
+
+int check_all(const Options& options) {
+  Checker checker(options.backend);
+  std::printf("%s: %s\n", options.backend.c_str(), checker.backend().device().description.c_str());
+  int passed = 0, failed = 0, lacking = 0;
+  std::set<std::string> covered;
+  for (const OpCase& c : all_cases()) {
+    if (c.label.find(options.filter) == std::string::npos) continue;
+    covered.insert(c.op);
+    if (options.verbose) std::printf("%s\n", c.label.c_str());
+    std::fflush(stdout);
+    std::string wrong;
+    try {
+      if (!supported(c, checker.backend())) {
+        ++lacking;
+        if (!options.partial) std::printf("NOT SUPPORTED %s\n", c.label.c_str());
+        continue;
+      }
+      wrong = checker.check(c);
+    } catch (const std::exception& e) {
+      wrong = e.what();
+    }
+    ++(wrong.empty() ? passed : failed);
+    if (!wrong.empty()) std::printf("FAILED %s\n    %s\n", c.label.c_str(), wrong.c_str());
+  }
+  if (options.filter.empty())
+    for (const OpDef* op : all_ops())
+      if (!covered.count(std::string(op->name))) {
+        std::printf("FAILED %s has no cases\n", std::string(op->name).c_str());
+        ++failed;
+      }
+  std::printf("%d passed, %d failed, %d not supported\n", passed, failed, lacking);
+  return failed || passed == 0 || (lacking && !options.partial) ? 1 : 0;
+}
+
+int write_support(const Options& options) {
+  std::vector<std::unique_ptr<Backend>> backends;
+  std::vector<Backend*> pointers;
+  for (const DeviceInfo& device : list_devices()) {
+    if (!device.available) continue;
+    backends.push_back(create_backend(device.name, {}));
+    pointers.push_back(backends.back().get());
+  }
+  if (options.support_file == "-") {
+    write_support_table(std::cout, all_cases(), pointers);
+    return 0;
+  }
+  std::ofstream file(options.support_file);
+  write_support_table(file, all_cases(), pointers);
+  return file.flush() ? 0 : 1;
+}
+
+}  // namespace
+
+OpCases all_cases() {
+  OpCases all;
+  for (const auto group : {elementwise_cases, gelu_cases, softcap_cases, norm_cases, rope_cases, matmul_cases,
+                           expert_cases, embed_cases, router_cases, attention_cases, kv_write_cases}) {
+    OpCases cases = group();
+    all.insert(all.end(), std::make_move_iterator(cases.begin()), std::make_move_iterator(cases.end()));
+  }
+  return all;
+}
+
+}  // namespace g4::test
+
+int main(int argc, char** argv) {
+  try {
+    g4::load_backend_library(G4CPP_REFERENCE_BACKEND);
+    const auto options = g4::test::parse(argc, argv);
+    return options.support ? g4::test::write_support(options) : g4::test::check_all(options);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "%s\n", e.what());
+    return 2;
+  }
+}
