@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "tokenizer/utf8.h"
 
 namespace g4 {
 namespace {
@@ -89,6 +90,9 @@ VocabularyData read_vocabulary(const GgufFile& file) {
 
 Vocabulary::Vocabulary(const VocabularyData& data) : model_(parse_model(data.model)), texts_(data.tokens, kTokens) {
   if (data.tokens.empty()) fail<ModelError>("tokenizer", kTokens, ": no tokens");
+  for (size_t id = 0; id < size(); ++id)
+    if (find_invalid_utf8(texts_[id]) != std::string_view::npos)
+      fail<ModelError>("tokenizer", kTokens, ": token ", id, ": valid UTF-8 expected");
   read_types(data);
   read_scores(data);
   for (int byte = 0; byte < 256; ++byte) {
@@ -97,7 +101,11 @@ Vocabulary::Vocabulary(const VocabularyData& data) : model_(parse_model(data.mod
     byte_tokens_[byte] = find({text, sizeof text});
   }
   read_special_ids(data);
-  if (data.chat_template) chat_template_ = *data.chat_template;
+  if (data.chat_template) {
+    if (const size_t bad = find_invalid_utf8(*data.chat_template); bad != std::string_view::npos)
+      fail<ModelError>("tokenizer", kChatTemplate, ": valid UTF-8 expected, byte ", bad, " is not");
+    chat_template_ = *data.chat_template;
+  }
 }
 
 void Vocabulary::read_types(const VocabularyData& data) {

@@ -93,6 +93,8 @@ TEST(malformed_data_is_refused) {
   CHECK_THROWS(broken([](auto& v) { v.data.merges[0] = "ab "; }), ModelError, "merge 0: two texts");
   CHECK_THROWS(broken([](auto& v) { v.data.merges[0] = ""; }), ModelError, "merge 0: two texts");
   CHECK_THROWS(broken([](auto& v) { v.data.bos.reset(); }), ModelError, "bos_token_id: missing");
+  CHECK_THROWS(broken([](auto& v) { v.add("x\xff"); }), ModelError, "token 275: valid UTF-8 expected");
+  CHECK_THROWS(broken([](auto& v) { v.data.chat_template = "{{\xc3"; }), ModelError, "byte 2 is not");
   CHECK_THROWS(SmallVocabulary("gemma4").tokenizer(), ModelError, "no tokens");
 }
 
