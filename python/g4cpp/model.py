@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import warnings
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
@@ -227,8 +228,10 @@ class Model:
                 f"[logits] positions: at most half of the {free / 1e9:.1f} GB of free memory expected, "
                 f"{len(rows)} x {self._info.n_vocab} float32 are {size / 1e9:.1f} GB"
             )
+        ascending = sorted(set(rows))
         with self._shared.step(None) as (engine, _):
-            return engine.logits(tokens, rows, poll)
+            found = engine.logits(tokens, ascending, poll)
+        return found if rows == ascending else found[[bisect_left(ascending, row) for row in rows]]
 
     def reset(self) -> None:
         """Forgets the cached tokens, so that the next call computes its whole prompt."""

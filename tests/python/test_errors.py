@@ -54,7 +54,7 @@ def test_files_that_are_not_models(open_file: Callable[[str], object], tmp_path:
     ):
         path = tmp_path / "foreign.gguf"
         path.write_bytes(content)
-        with pytest.raises(GGUFError) as caught:
+        with pytest.raises(GGUFError if content else FileError) as caught:
             open_file(str(path))
         assert "\n" not in str(caught.value)
     for path_like in ("", 5, None, b"x", "a\0b"):
@@ -109,7 +109,12 @@ def test_models_that_are_none(tmp_path: Path) -> None:
 def test_weights_that_are_not_numbers(tmp_path: Path) -> None:
     norm = np.ones(64)
     norm[5] = np.nan
-    path = write_tiny(tmp_path / "nan.gguf", "dense_e", edit={"output_norm.weight": norm})
+    path = write_tiny(tmp_path / "norm.gguf", "dense_e", edit={"output_norm.weight": norm})
+    with pytest.raises(ModelError, match=r"output_norm\.weight.*finite"):
+        Model(path)
+    path = write_tiny(
+        tmp_path / "matrix.gguf", "dense_e", edit={"blk.0.ffn_up.weight": np.full((128, 64), np.nan)}
+    )
     with Model(path) as model:
         for temperature in (0.0, 1.0):
             with pytest.raises(ModelError, match=r"(?i)nan|finite"):
@@ -117,9 +122,10 @@ def test_weights_that_are_not_numbers(tmp_path: Path) -> None:
 
 
 def test_a_plan_that_does_not_fit(tiny: Tiny) -> None:
-    path = tiny("dense_e", n_ctx=2**31 - 1)
+    path = tiny("dense_e", n_ctx=2**30)
     with pytest.raises(errors.MemoryPlanError, match=r"\d"):
-        Model(path, n_ctx=2**31 - 1)
+        Model(path, n_ctx=2**30)
     with Model(path) as model:  # n_ctx="auto": what memory allows
-        assert 0 < model.info.n_ctx <= 2**31 - 1
-        assert model.info.memory_plan.total <= model.info.memory_plan.available
+        assert 0 < model.info.n_ctx <= 2**30
+        # What is free changes between planning and looking.
+        assert model.info.memory_plan.total <= 1.02 * model.info.memory_plan.available
