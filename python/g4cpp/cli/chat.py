@@ -66,7 +66,7 @@ def chat(
 
     source = _template(template)
     if model is None:
-        model = demo_file()
+        model, max_tokens = demo_file(max_tokens)
         source = source or demo.TEMPLATE
     options: dict[str, Any] = {
         "max_tokens": max_tokens,

@@ -59,13 +59,15 @@ def parse_context(text: str) -> int:
     return int(text)
 
 
-def demo_file() -> Path:
-    """The demo model; says on stderr what it is and under which license."""
+def demo_file(max_tokens: int | None = 0) -> tuple[Path, int | None]:
+    """The demo model and its own limit where `max_tokens` is None; says on stderr what runs, under which
+    license."""
     from g4cpp import demo
 
     path = demo.demo_model()
-    note(f"no -m given: Gemma 3 270M, a small base model ({demo.LICENSE})")
-    return path
+    limit = f"; ends after {demo.MAX_TOKENS} tokens, -n sets another end" if max_tokens is None else ""
+    note(f"no -m given: Gemma 3 270M, a small base model ({demo.LICENSE}){limit}")
+    return path, demo.MAX_TOKENS if max_tokens is None else max_tokens
 
 
 def note(text: str) -> None:

@@ -54,7 +54,9 @@ def generate(
 ) -> None:
     """Generate text. With a chat model the prompt becomes a user turn, unless --raw."""
     text = _prompt(prompt)
-    with load(model or demo_file(), device, compute, threads, n_ctx) as loaded:
+    if model is None:
+        model, max_tokens = demo_file(max_tokens)
+    with load(model, device, compute, threads, n_ctx) as loaded:
         template = loaded.info.has_chat_template and not raw
         options: dict[str, Any] = {
             "max_tokens": max_tokens,
