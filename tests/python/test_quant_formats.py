@@ -155,12 +155,14 @@ def input_rows() -> NDArray[np.float32]:
     scales = 10.0 ** np.array(exponents)
     with np.errstate(over="ignore"):
         scaled = np.concatenate([rng.standard_normal((150, 32)) * s for s in scales]).astype(np.float32)
-    patterns = rng.integers(0, 2**32, (2000, 32), dtype=np.uint32).view(np.float32)
+    patterns = rng.integers(0, 2**32, (2000, 32), dtype=np.uint32)
+    patterns[:200] = (patterns[:200] & 0xFFFF0000) | 0x8000  # between two bf16
+    patterns[200:400] = (patterns[200:400] & 0xFFFFE000) | 0x1000  # between two f16
     ties = (np.round(rng.standard_normal((1000, 32)) * 20) / 2).astype(np.float32)
     ties[:500, 0] = 127
     ties[500:] = np.clip(ties[500:], -8, 8)
     ties[500:, 0] = -8
-    return np.ascontiguousarray(np.concatenate([edge_rows(), scaled, patterns, ties]))
+    return np.ascontiguousarray(np.concatenate([edge_rows(), scaled, patterns.view(np.float32), ties]))
 
 
 def test_bf16_encodes_to_the_same_bits() -> None:
