@@ -155,11 +155,18 @@ class Engine:
         micro_batch: int = 512,
         kv_dtype: str = "auto",
         kv_shared_skip: bool = True,
-        backend_library: str = "",
     ) -> None:
         """n_ctx 0: the trained context or what memory allows; n_threads 0: the physical cores."""
     @staticmethod
-    def plan(file: GgufFile, *, compute: str = "auto", n_ctx: int = 0, micro_batch: int = 512, kv_dtype: str = "auto") -> MemoryPlan:
+    def plan(
+        file: GgufFile,
+        *,
+        device: str = "auto",
+        compute: str = "auto",
+        n_ctx: int = 0,
+        micro_batch: int = 512,
+        kv_dtype: str = "auto",
+    ) -> MemoryPlan:
         """The memory plan without loading anything."""
     architecture: str
     device: str
@@ -194,7 +201,7 @@ class Engine:
     def reset(self) -> None:
         """Forgets the sequence."""
     def trace(
-        self, ids: Sequence[int], layer_inputs: NDArray[np.float32] | None = None, all_logits: bool = True
+        self, ids: Sequence[int], layer_inputs: NDArray[np.float32] | None = None
     ) -> dict[str, NDArray[np.float32]]:
         """Runs `ids` from an empty cache in one shot and returns intermediate values (tests, debugging).
 
@@ -205,3 +212,9 @@ class Engine:
 
 def load_backend(path: str) -> str:
     """Loads a backend's shared library and returns the device name it registers. Raises DeviceError."""
+
+def tensor_table(file: GgufFile) -> list[tuple[str, list[int], bool]]:
+    """(name, shape slowest first, required) of every tensor that the model of this file's architecture reads.
+
+    Raises ModelError when the metadata describe no model this engine runs.
+    """
