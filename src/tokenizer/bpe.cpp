@@ -109,7 +109,7 @@ struct BpeEncoder::Work {
   SymbolMerger merger;
 };
 
-void BpeEncoder::encode(std::string_view text, bool /*first*/, std::vector<int32_t>& ids) const {
+void BpeEncoder::encode(std::string_view text, std::vector<int32_t>& ids) const {
   const std::string escaped = replace_all(text, " ", kSpaceMark);
   const std::string_view all = escaped;
   Work work;

@@ -21,7 +21,7 @@ class BpeEncoder : public Encoder {
   // merge that is malformed or names a text which is no token.
   BpeEncoder(const Vocabulary& vocabulary, std::span<const std::string_view> merges);
 
-  void encode(std::string_view text, bool first, std::vector<int32_t>& ids) const override;
+  void encode(std::string_view text, std::vector<int32_t>& ids) const override;
 
  private:
   struct Slot {

@@ -14,9 +14,9 @@ class Encoder {
   Encoder& operator=(const Encoder&) = delete;
   virtual ~Encoder() = default;
 
-  // Appends the ids of `text`, valid UTF-8 of less than 2^31 bytes after escaping. `first` says that the text follows a
-  // special token or begins the whole. Safe to call from several threads.
-  virtual void encode(std::string_view text, bool first, std::vector<int32_t>& ids) const = 0;
+  // Appends the ids of `text`: valid UTF-8, not empty, less than 2^31 bytes once escaped; it begins the whole or
+  // follows a special token. Safe to call from several threads.
+  virtual void encode(std::string_view text, std::vector<int32_t>& ids) const = 0;
 };
 
 }  // namespace g4

@@ -51,9 +51,9 @@ int32_t SpmEncoder::find_piece(std::string_view text) const {
   return id >= 0 && may_merge(vocabulary_.type(id)) ? id : -1;
 }
 
-void SpmEncoder::encode(std::string_view text, bool first, std::vector<int32_t>& ids) const {
+void SpmEncoder::encode(std::string_view text, std::vector<int32_t>& ids) const {
   std::string escaped;
-  if (first && vocabulary_.add_space_prefix() && !text.empty()) escaped = kSpaceMark;
+  if (vocabulary_.add_space_prefix()) escaped = kSpaceMark;
   escaped += replace_all(text, " ", kSpaceMark);
   Work work{ids, {}, {}, {}, false};
   user_defined_.split(

@@ -21,7 +21,7 @@ class SpmEncoder : public Encoder {
   // `vocabulary` must outlive the encoder.
   explicit SpmEncoder(const Vocabulary& vocabulary);
 
-  void encode(std::string_view text, bool first, std::vector<int32_t>& ids) const override;
+  void encode(std::string_view text, std::vector<int32_t>& ids) const override;
 
  private:
   struct Work;

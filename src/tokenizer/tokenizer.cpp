@@ -48,15 +48,10 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, std::optional<bool
     ids.push_back(*vocabulary_.bos());
   }
   const size_t n_bos = ids.size();
-  bool first = true;
-  const auto plain = [&](std::string_view piece) {
-    encoder_->encode(piece, first, ids);
-    first = false;
-  };
+  const auto plain = [&](std::string_view piece) { encoder_->encode(piece, ids); };
   const auto special = [&](int32_t id) {
     const bool second_bos = n_bos != 0 && ids.size() == n_bos && id == *vocabulary_.bos();
     if (!second_bos) ids.push_back(id);
-    first = true;
   };
   if (parse_special) {
     special_.split(text, plain, special);

@@ -108,14 +108,15 @@ def test_real_round_trip(real: Tokenizer) -> None:
 
 @needs_real
 def test_load_time(real: Tokenizer) -> None:
-    """Seconds of a whole load; `real` has warmed the page cache, a first load reads 16 MB as well."""
-    seconds = []
+    """A whole load, the file in the page cache: 0.5 s of work (it has one thread), 2 s on a busy machine."""
+    work, wall = [], []
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.process_time(), time.perf_counter()
         Tokenizer.from_gguf(REAL)
-        seconds.append(time.perf_counter() - start)
-    assert max(seconds) <= 2.0
-    assert min(seconds) <= 0.5
+        work.append(time.process_time() - start[0])
+        wall.append(time.perf_counter() - start[1])
+    assert min(work) <= 0.5
+    assert min(wall) <= 2.0
 
 
 @needs_real

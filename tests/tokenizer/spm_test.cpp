@@ -44,6 +44,7 @@ TEST(spm_merges_by_score) {
   CHECK_EQ(pieces(*t, "abc"), "abc|");  // bc first, then a + bc
   CHECK_EQ(pieces(*t, "abcd"), "abc|d|");
   CHECK_EQ(pieces(*t, "abd"), "ab|d|");
+  CHECK_EQ(pieces(*t, "bcd"), "bc|d|");
   CHECK_EQ(pieces(*t, "acd a"), "a|cd|\u2581a|");
   CHECK_EQ(pieces(*t, "ababab"), "ab|ab|ab|");
 }
@@ -54,6 +55,21 @@ TEST(spm_equal_scores_go_left_first) {
   v.add("aa", TokenType::Normal, -0.0);
   v.add("aaa", TokenType::Normal, 0.0);
   CHECK_EQ(pieces(*v.tokenizer(), "aaaaa"), "aaa|aa|");
+  for (const char* text : {"b", "c"}) v.add(text, TokenType::Normal, -9);
+  v.add("ab", TokenType::Normal, -0.0);
+  v.add("bc", TokenType::Normal, 0.0);
+  CHECK_EQ(pieces(*v.tokenizer(), "abc"), "ab|c|");  // -0 equals 0
+}
+
+TEST(spm_scores_of_either_sign) {
+  SmallVocabulary v = llama_like();
+  for (const char* text : {"a", "b", "c", "d"}) v.add(text);
+  v.add("ab", TokenType::Normal, -1e-3);
+  v.add("bc", TokenType::Normal, 1e-3);
+  v.add("cd", TokenType::Normal, 2.5);
+  const auto t = v.tokenizer();
+  CHECK_EQ(pieces(*t, "abc"), "a|bc|");
+  CHECK_EQ(pieces(*t, "bcd"), "b|cd|");
 }
 
 TEST(spm_user_defined_are_cut_out_first) {
