@@ -107,9 +107,9 @@ static G4_INLINE void map(float* x, int64_t n, const F& f) {
   for (; i + kLanes <= n; i += kLanes) store(x + i, f(load(x + i)));
   if (i < n) {
     float tail[kLanes] = {};
-    for (int64_t j = i; j < n; ++j) tail[j - i] = x[j];
+    for (int64_t j = 0; j < kLanes && i + j < n; ++j) tail[j] = x[i + j];
     store(tail, f(load(tail)));
-    for (int64_t j = i; j < n; ++j) x[j] = tail[j - i];
+    for (int64_t j = 0; j < kLanes && i + j < n; ++j) x[i + j] = tail[j];
   }
 }
 
