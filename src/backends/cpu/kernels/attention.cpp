@@ -100,6 +100,19 @@ static void add_values(const float* p, const float* v, int64_t keys, int64_t d, 
       for (int64_t j = 0; j < keys; ++j) values[r * d + i] = fma(p[r * kBlock + j], v[j * d + i], values[r * d + i]);
 }
 
+struct Range {
+  int64_t begin, end;
+};
+
+static bool all_finite(const float* x, int64_t n) {
+  Vec sum = {};
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) sum += load(x + i) * 0.0f;
+  float rest = reduce_add(sum);
+  for (; i < n; ++i) rest += x[i] * 0.0f;
+  return rest == 0.0f;
+}
+
 struct Tile {
   const CpuCall* call;
   const Shapes* s;
@@ -110,6 +123,12 @@ struct Tile {
   int64_t lowest(int64_t token) const {
     const int64_t p = positions[token];
     return s->window && p >= s->window ? p - s->window + 1 : 0;
+  }
+
+  // The positions in [begin, end) that a token sees.
+  Range range(int64_t token, int64_t begin, int64_t end) const {
+    const int64_t from = lowest(token), to = positions[token] + 1;
+    return {from > begin ? from : begin, to < end ? to : end};
   }
 
   void load_queries() const {
@@ -126,11 +145,10 @@ struct Tile {
     for (int64_t begin = split * kSplit; begin < (split + 1) * kSplit; begin += kBlock) {
       int64_t low = begin + kBlock, high = begin;  // keys of this block that any row sees
       for (int64_t t = first_token; t < first_token + n_tokens; ++t) {
-        const int64_t from = lowest(t) > begin ? lowest(t) : begin;
-        const int64_t to = positions[t] + 1 < begin + kBlock ? positions[t] + 1 : begin + kBlock;
-        if (from >= to) continue;
-        if (from < low) low = from;
-        if (to > high) high = to;
+        const Range seen = range(t, begin, begin + kBlock);
+        if (seen.begin >= seen.end) continue;
+        if (seen.begin < low) low = seen.begin;
+        if (seen.end > high) high = seen.end;
       }
       if (low < high) attend_block(low, high, state);
     }
@@ -148,20 +166,30 @@ struct Tile {
     for (int64_t r = 0; r < rows; ++r) pointers[r] = queries + r * d;
     dot_all(keys, d, n, pointers, rows, d, scores, kBlock);
     for (int64_t r = 0; r < rows; ++r) weigh(r, low, n, state);
+    if (n_tokens > 1 && !all_finite(values, n * d)) return add_seen_values(low, n, state);
     int64_t r = 0;
     for (; r + 4 <= rows; r += 4) add_values<4>(scores + r * kBlock, values, n, d, state.values + r * d);
     for (; r < rows; ++r) add_values<1>(scores + r * kBlock, values, n, d, state.values + r * d);
   }
 
+  // A weight of 0 hides a key from a row only while its value is finite; here each row keeps to the keys it sees.
+  void add_seen_values(int64_t low, int64_t n, const State& state) const {
+    for (int64_t r = 0; r < n_tokens * s->group; ++r) {
+      const Range seen = range(first_token + r / s->group, low, low + n);
+      if (seen.begin < seen.end)
+        add_values<1>(scores + r * kBlock + seen.begin - low, values + (seen.begin - low) * s->d, seen.end - seen.begin,
+                      s->d, state.values + r * s->d);
+    }
+  }
+
   // Turns a row's scores into exponentials against its largest score so far; keys it does not see get 0.
   void weigh(int64_t r, int64_t low, int64_t n, const State& state) const {
     const float scale = static_cast<const AttentionParams*>(call->params)->scale;
-    const int64_t token = first_token + r / s->group;
-    const int64_t from = lowest(token) - low, to = positions[token] + 1 - low;
+    const Range visible = range(first_token + r / s->group, low, low + n);
     float* row = scores + r * kBlock;
     float top = state.top[r];
     for (int64_t j = 0; j < n; ++j) {
-      const bool seen = j >= from && j < to;
+      const bool seen = low + j >= visible.begin && low + j < visible.end;
       row[j] = seen ? row[j] * scale : -__builtin_inff();
       top = row[j] > top ? row[j] : top;
     }

@@ -27,7 +27,7 @@ static Layout layout_of(const CpuCall& call) {
   l.order = align(l.pairs * 4);
   l.starts = align((l.experts + 1) * 4);
   l.product = product_scratch(l.k, l.tokens) * 4;
-  l.result = l.block * l.tokens * 4;  // a token chooses an expert at most once
+  l.result = l.block * l.tokens * 4;
   l.total = l.activations + l.pointers + l.order + l.starts + call.team->size * (l.product + l.result);
   return l;
 }
@@ -71,17 +71,20 @@ static void launch(const CpuCall& call) {
   const int64_t blocks = (l.n + l.block - 1) / l.block;
   parallel_for(*call.team, l.experts * blocks, [&](int64_t task, int thread) {
     const int64_t e = task / blocks, first = task % blocks * l.block;
-    const int64_t columns = starts[e + 1] - starts[e];
-    if (columns == 0) return;
+    if (starts[e] == starts[e + 1]) return;
     auto* scratch = reinterpret_cast<float*>(per_thread + thread * (l.product + l.result));
     float* result = scratch + l.product / 4;
     const int64_t rows = l.n - first < l.block ? l.n - first : l.block;
-    weight_product(w, w.data + e * w.stride[0] + first * w.stride[1], w.stride[1], rows, pointers + starts[e], columns,
-                   result, l.block, scratch);
-    for (int64_t c = 0; c < columns; ++c) {
-      for (int64_t r = 0; r < rows; ++r) result[c * l.block + r] *= alpha;
-      std::byte* target = out.row(order[starts[e] + c]) + first * element_bytes(out.dtype);
-      store_floats(result + c * l.block, target, out.dtype, rows);
+    const std::byte* weights = w.data + e * w.stride[0] + first * w.stride[1];
+    // An expert has as many columns as there are tokens at most, unless ids repeat within a token.
+    for (int64_t c0 = starts[e]; c0 < starts[e + 1]; c0 += l.tokens) {
+      const int64_t columns = starts[e + 1] - c0 < l.tokens ? starts[e + 1] - c0 : l.tokens;
+      weight_product(w, weights, w.stride[1], rows, pointers + c0, columns, result, l.block, scratch);
+      for (int64_t c = 0; c < columns; ++c) {
+        for (int64_t r = 0; r < rows; ++r) result[c * l.block + r] *= alpha;
+        std::byte* target = out.row(order[c0 + c]) + first * element_bytes(out.dtype);
+        store_floats(result + c * l.block, target, out.dtype, rows);
+      }
     }
   });
 }

@@ -27,10 +27,10 @@ static void launch(const CpuCall& call) {
     auto* weight = reinterpret_cast<float*>(weights.row(r));
     float total = 0;
     for (int64_t j = 0; j < k; ++j) {
-      int64_t best = -1;
-      for (int64_t i = 0; i < experts; ++i)
-        if (p[i] >= 0 && (best < 0 || p[i] > p[best])) best = i;
-      best = best < 0 ? 0 : best;  // NaN logits: an id in range; the NaN weight carries the news
+      int64_t best = 0;  // chosen ones are -1; NaN compares false, so even then k different ids come out
+      while (p[best] == -1) ++best;
+      for (int64_t i = best + 1; i < experts; ++i)
+        if (p[i] > p[best]) best = i;
       chosen[j] = static_cast<int32_t>(best);
       weight[j] = p[best];
       total += p[best];
