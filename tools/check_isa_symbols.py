@@ -2,8 +2,8 @@
 
     python tools/check_isa_symbols.py BUILD_DIR
 
-The kernels are compiled once per instruction set (src/backends/cpu/CMakeLists.txt). A shared inline function or template
-instance emitted there would be a weak symbol, and the linker keeps any one copy of those for the whole library: on a
+The kernels are compiled once per instruction set (src/backends/cpu/CMakeLists.txt). A shared inline function or
+template instance emitted there would be a weak symbol, and the linker keeps any one copy of those for the whole library: on a
 machine without that instruction set the program would crash. Every symbol such an object exports must therefore lie in
 the namespace of its instruction set. Exit code 1 otherwise.
 """
@@ -19,7 +19,8 @@ DATA = ("typeinfo for ", "typeinfo name for ", "vtable for ", "guard variable fo
 
 
 def exported(path: Path) -> list[str]:
-    out = subprocess.run(["nm", "-C", "--defined-only", "--extern-only", str(path)], capture_output=True, text=True, check=True)
+    command = ["nm", "-C", "--defined-only", "--extern-only", str(path)]
+    out = subprocess.run(command, capture_output=True, text=True, check=True)
     return [line.split(" ", 2)[2] for line in out.stdout.splitlines() if line.count(" ") >= 2]
 
 

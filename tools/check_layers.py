@@ -74,9 +74,10 @@ def check_includes(path: Path) -> list[str]:
 
 
 def main() -> int:
-    problems = [p for path in sorted((ROOT / "src").rglob("*.[ch]*")) if path.suffix in CODE for p in check_includes(path)]
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
-    for name in tracked:
+    sources = sorted(path for path in (ROOT / "src").rglob("*.[ch]*") if path.suffix in CODE)
+    problems = [problem for path in sources for problem in check_includes(path)]
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in tracked.stdout.split("\n"):
         path = ROOT / name
         if path.suffix not in CODE or not path.is_file():
             continue

@@ -16,12 +16,13 @@ from typing import Any
 import gguf
 import numpy as np
 import pytest
-from g4cpp.convert import convert
-from g4cpp.convert.hf_config import read_config
-from g4cpp.convert.metadata import model_entries
 from gguf import GGMLQuantizationType
 from numpy.typing import NDArray
 from tiny_checkpoint import GLOBAL, SLIDING, TEMPLATE, VOCAB, Tiny, make_tiny
+
+from g4cpp.convert import convert
+from g4cpp.convert.hf_config import read_config
+from g4cpp.convert.metadata import model_entries
 
 VARIANTS = ("dense_e", "dense_k", "moe", "gemma3")
 GEMMA4_SUFFIXES = {"router.scale": "ffn_gate_inp.scale", "router.per_expert_scale": "ffn_down_exps.scale"}

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from g4cpp.convert import convert
-from g4cpp.convert.checkpoint import Checkpoint
 from tiny_checkpoint import VOCAB, make_tiny, write_safetensors
 
+from g4cpp.convert import convert
+from g4cpp.convert.checkpoint import Checkpoint
 from g4cpp.errors import ArgumentError, ConversionError, FileError
 
 

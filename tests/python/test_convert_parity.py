@@ -11,9 +11,10 @@ import gguf
 import numpy as np
 import pytest
 from checkpoints import make_checkpoint
-from g4cpp.convert import convert
 from test_convert import gguf_name
 from tiny_checkpoint import CONFIGS, shapes
+
+from g4cpp.convert import convert
 
 pytestmark = pytest.mark.parity
 torch = pytest.importorskip("torch")

@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 
 import numpy as np
-from g4cpp.convert import convert
 from test_convert import File, run
 from tiny_checkpoint import TEMPLATE, VOCAB, make_tiny
+
+from g4cpp.convert import convert
 
 
 def test_vocabulary(tmp_path: Path) -> None:
