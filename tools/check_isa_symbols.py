@@ -3,9 +3,9 @@
     python tools/check_isa_symbols.py BUILD_DIR
 
 The kernels are compiled once per instruction set (src/backends/cpu/CMakeLists.txt). A shared inline function or
-template instance emitted there would be a weak symbol, and the linker keeps any one copy of those for the whole library: on a
-machine without that instruction set the program would crash. Every symbol such an object exports must therefore lie in
-the namespace of its instruction set. Exit code 1 otherwise.
+template instance emitted there would be a weak symbol, and the linker keeps any one copy of those for the whole
+library: on a machine without that instruction set the program would crash. Every symbol such an object exports must
+therefore lie in the namespace of its instruction set. Exit code 1 otherwise.
 """
 
 from __future__ import annotations
