@@ -79,6 +79,10 @@ def test_names_that_templates_use() -> None:
     )
 
 
+def test_lines_of_statements_leave_no_trace() -> None:
+    assert ChatTemplate("a\n  {% if true %}\nb\n  {% endif %}\nc", {}).render([HI]) == "a\nb\nc"
+
+
 def test_built_in_gemma3() -> None:
     template = ChatTemplate(BUILT_IN["gemma3"], SPECIAL)
     turns = [{"role": "system", "content": "Be brief."}, HI, {"role": "assistant", "content": " Yes. "}, HI]

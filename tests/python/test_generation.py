@@ -90,8 +90,9 @@ def test_no_tokens_asked_for_computes_nothing() -> None:
     assert engine.calls == []
 
 
-def test_context_full_ends_with_length() -> None:
-    _, loop = loop_over(range(10, 99), n_ctx=8)
+@pytest.mark.parametrize("max_tokens", [None, 50])
+def test_context_full_ends_with_length(max_tokens: int | None) -> None:
+    _, loop = loop_over(range(10, 99), n_ctx=8, max_tokens=max_tokens)
     assert len(list(loop)) == 5
     assert loop.finish_reason == "length"
 
@@ -177,6 +178,10 @@ def test_broken_utf8_comes_out_replaced(tokenizer: Tokenizer) -> None:
     _, loop = loop_over([lead, lead], max_tokens=2)
     stream = CompletionStream(loop, AnswerText(tokenizer, ()))
     assert "".join(stream) == "\ufffd\ufffd"
+    _, loop = loop_over([lead], max_tokens=1)
+    stream = CompletionStream(loop, AnswerText(tokenizer, ["\ufffd"]))
+    assert "".join(stream) == ""
+    assert stream.result.finish_reason == "stop"
 
 
 @pytest.mark.parametrize(

@@ -174,6 +174,11 @@ def test_options(dense: Model) -> None:
     forced = dense.generate(PROMPT, max_tokens=3, logit_bias={7: 1e4})
     assert forced.tokens == [7, 7, 7]
     assert dense.generate(PROMPT, logit_bias={7: 1e4}, stop_ids=[7]).finish_reason == "stop"
+    for end in dense.tokenizer.stop_ids:
+        ended = dense.generate(PROMPT, logit_bias={end: 1e4})
+        assert (ended.finish_reason, ended.tokens) == ("stop", [])
+        on = dense.generate(PROMPT, logit_bias={end: 1e4}, ignore_eos=True, max_tokens=2)
+        assert (on.finish_reason, on.tokens) == ("length", [end, end])
     best = dense.generate(PROMPT, max_tokens=1, temperature=0).tokens[0]
     bans: list[dict[str, Any]] = [{"suppress": [best]}, {"logit_bias": {best: float("-inf")}}]
     for banned in bans:
@@ -285,15 +290,15 @@ def test_without_a_vocabulary(tiny: Tiny) -> None:
 
 
 def test_sampling_settings_of_the_file(tiny: Tiny) -> None:
-    with Model(tiny("dense_e", extra={"general.sampling.temp": 0.0})) as model:
-        assert (
-            model.generate(PROMPT, max_tokens=8).tokens
-            == model.generate(PROMPT, max_tokens=8, temperature=0).tokens
-        )
-    with Model(tiny("dense_e", extra={"general.sampling.top_k": 1, "general.sampling.top_p": 7.0})) as model:
+    hot = {"general.sampling.temp": 50.0, "general.sampling.top_p": 7.0}  # no top_p is above 1: passed over
+    with Model(tiny("dense_e", extra=hot)) as model:
+        tokens = model.generate(PROMPT, max_tokens=8, seed=1).tokens
+        assert tokens == model.generate(PROMPT, max_tokens=8, seed=1, temperature=50.0, top_p=0.95).tokens
+        assert tokens != model.generate(PROMPT, max_tokens=8, seed=1, temperature=1.0).tokens
+    with Model(tiny("dense_e", extra={"general.sampling.top_k": 1})) as model:
         greedy = model.generate(PROMPT, max_tokens=8, temperature=0).tokens
-        assert model.generate(PROMPT, max_tokens=8).tokens == greedy
-        assert model.generate(PROMPT, max_tokens=8, top_k=0, temperature=5.0, seed=1).tokens != greedy
+        assert model.generate(PROMPT, max_tokens=8, temperature=50.0).tokens == greedy
+        assert model.generate(PROMPT, max_tokens=8, top_k=0, temperature=50.0, seed=1).tokens != greedy
 
 
 def test_suppressed_tokens_of_the_file(tiny: Tiny, dense: Model) -> None:
