@@ -26,7 +26,8 @@ OpCase gelu_case(DType x, DType out, const Shape& shape, Layout layout) {
   OpCase c = unary("gelu", x, out, shape, layout);
   c.build = [=](Builder& builder) {
     const Var v = builder.tokens(uniform(builder.random, x, shape, -8, 8), layout);
-    builder.output(gelu(v, builder.out(out)), transcendental(out, 8));
+    // Where tanh has saturated there is nothing to cancel: 0.5 x is below 2 elsewhere.
+    builder.output(gelu(v, builder.out(out)), transcendental(out, 2));
   };
   return c;
 }
@@ -75,7 +76,7 @@ OpCase geglu_case(DType gate, DType up, DType inner, float factor, DType out, co
   c.build = [=](Builder& builder) {
     const Var a = builder.tokens(uniform(builder.random, gate, shape, -8, 8), layout);
     const Var b = builder.tokens(uniform(builder.random, up, shape, -8, 8), layout);
-    builder.output(geglu(a, b, inner, factor, builder.out(out)), gated(out, inner, factor * 8.0, 8));
+    builder.output(geglu(a, b, inner, factor, builder.out(out)), gated(out, inner, factor * 2.0, 8));
   };
   return c;
 }
@@ -109,7 +110,7 @@ OpCases gelu_cases() {
         }
   for (const DType out : kFloats)
     cases.push_back(extreme(
-        "gelu", out, [](Var x, DType to) { return gelu(x, to); }, 8));
+        "gelu", out, [](Var x, DType to) { return gelu(x, to); }, 2));
   cases.push_back(geglu_overflow());
   return cases;
 }

@@ -26,7 +26,7 @@ Bound exact() {
 
 Bound one_operation(DType out) { return bound(out, u, 0, u * u); }
 
-Bound transcendental(DType out, double limit) { return bound(out, 8 * u, 8 * u * limit, 64 * u * u); }
+Bound transcendental(DType out, double limit) { return bound(out, 8 * u, 8 * u * limit, 16 * u * u); }
 
 Bound product(DType out, int64_t k, double x_norm, double w_norm) {
   const double root = std::sqrt(static_cast<double>(k));
@@ -54,7 +54,7 @@ Bound routing(int64_t n, double spread) {
 
 Bound gated(DType out, DType inner, double gate_max, double up_max) {
   const double unit = inner == DType::F32 ? 0 : std::ldexp(1.0, 1 - precision(inner));
-  const double crossings = inner == DType::F32 ? 0 : 8 * std::ldexp(1.0, precision(inner) - 24);
+  const double crossings = inner == DType::F32 ? 0 : 16 * u * std::ldexp(1.0, precision(inner));
   return bound(out, unit + 8 * u, 8 * u * gate_max * up_max, 64 * u * u + crossings * unit * unit);
 }
 

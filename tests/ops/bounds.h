@@ -36,8 +36,8 @@ Bound softmax_mean(DType out, int64_t d, int64_t n, double scaled_q_norm, double
 Bound rotation(DType out, double x_max);
 // Softmax weights over n logits with a spread of `spread`, renormalised and scaled.
 Bound routing(int64_t n, double spread);
-// gelu(gate) rounded to `inner` times up: where GELU's float32 error crosses a rounding boundary of `inner`, one unit
-// of it. That happens about once in 2^24 / 8 u per 2^(24 - precision) values.
+// gelu(gate) rounded to `inner` times up: one unit of `inner` where GELU's float32 error of 8 u crosses a rounding
+// boundary, which is a share of 2 * 8 u / 2^-precision of the values.
 Bound gated(DType out, DType inner, double gate_max, double up_max);
 
 }  // namespace g4::test
