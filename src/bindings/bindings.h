@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <span>
+#include <string_view>
 
 namespace g4 {
 
@@ -25,6 +26,13 @@ using ByteArray = py::array_t<uint8_t, py::array::c_style>;
 
 inline std::span<const float> floats_of(const FloatArray& array) {
   return {array.data(), static_cast<size_t>(array.size())};
+}
+
+// Text from a file need not be UTF-8, which a Python str must be: what is not comes out as U+FFFD.
+inline py::str text_of(std::string_view text) {
+  PyObject* object = PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "replace");
+  if (!object) throw py::error_already_set();
+  return py::reinterpret_steal<py::str>(object);
 }
 
 }  // namespace g4

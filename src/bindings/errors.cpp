@@ -12,13 +12,13 @@ void raise(const char* name, const py::object& arguments) {
   PyErr_SetObject(type.ptr(), arguments.ptr());
 }
 
-void raise(const char* name, const std::exception& e) { raise(name, py::make_tuple(e.what())); }
+void raise(const char* name, const std::exception& e) { raise(name, py::make_tuple(text_of(e.what()))); }
 
 void translate(std::exception_ptr pointer) {
   try {
     if (pointer) std::rethrow_exception(pointer);
   } catch (const ContextOverflowError& e) {
-    raise("ContextOverflowError", py::make_tuple(e.what(), e.n_tokens, e.n_ctx));
+    raise("ContextOverflowError", py::make_tuple(text_of(e.what()), e.n_tokens, e.n_ctx));
   } catch (const GgufError& e) {
     raise("GGUFError", e);
   } catch (const ModelError& e) {

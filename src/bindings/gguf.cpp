@@ -8,7 +8,7 @@ namespace {
 py::object scalar(const GgufValue& v) {
   switch (v.type()) {
     case GgufType::String:
-      return py::str(v.as_string().data(), v.as_string().size());
+      return text_of(v.as_string());
     case GgufType::Bool:
       return py::bool_(v.as_bool());
     case GgufType::F32:
@@ -26,8 +26,11 @@ py::object scalar(const GgufValue& v) {
 
 py::object array(const GgufValue& v) {
   switch (v.element_type()) {
-    case GgufType::String:
-      return py::cast(v.as_strings());
+    case GgufType::String: {
+      py::list list;
+      for (std::string_view text : v.as_strings()) list.append(text_of(text));
+      return list;
+    }
     case GgufType::F32:
     case GgufType::F64:
       return py::cast(v.as_floats());

@@ -19,7 +19,11 @@ void bind_tokenizer(py::module_& m) {
       .def_property_readonly("eos_id", &Tokenizer::eos_id)
       .def_property_readonly("stop_ids", &Tokenizer::stop_ids)
       .def_property_readonly("suppress_ids", &Tokenizer::suppress_ids)
-      .def_property_readonly("chat_template", &Tokenizer::chat_template)
+      .def_property_readonly("chat_template",
+                             [](const Tokenizer& t) {
+                               const auto& text = t.chat_template();
+                               return text ? py::object(text_of(*text)) : py::none();
+                             })
       .def(
           "encode",
           [](const Tokenizer& t, const std::string& text, std::optional<bool> add_bos, bool parse_special) {
@@ -38,7 +42,8 @@ void bind_tokenizer(py::module_& m) {
           },
           py::arg("ids"), py::arg("keep_special") = false)
       .def("find", &Tokenizer::find, py::arg("text"))
-      .def("token_text", &Tokenizer::token_text, py::arg("id"))
+      .def(
+          "token_text", [](const Tokenizer& t, int32_t id) { return text_of(t.token_text(id)); }, py::arg("id"))
       .def("is_special", &Tokenizer::is_special, py::arg("id"));
 
   py::class_<Detokenizer>(m, "Detokenizer")

@@ -10,7 +10,8 @@ namespace {
 
 constexpr int64_t kLogitRows = 64;  // wanted rows of one step at most: Engine::logits cuts its chunks to this
 
-MemoryPlan plan_for(const TextModel& model, Backend& backend, DType kv_dtype, int64_t micro_batch, int64_t n_ctx) {
+MemoryPlan plan_for(const TextModel& model, Backend& backend, DType kv_dtype, int64_t micro_batch, int64_t n_ctx,
+                    int64_t available) {
   const KvCache cache(model.config(), {kv_dtype, n_ctx, micro_batch},
                       [](int64_t bytes) { return std::make_unique<PhantomBuffer>(bytes); });
   const int64_t chunk = std::min(micro_batch, n_ctx);
@@ -22,7 +23,7 @@ MemoryPlan plan_for(const TextModel& model, Backend& backend, DType kv_dtype, in
   plan.kv_cache = cache.bytes();
   plan.kv_snapshot = cache.snapshot_bytes();
   plan.activations = Stepper::arena_bytes(model, backend, cache, specs);
-  plan.available = backend.device().memory_available;
+  plan.available = available;
   plan.n_ctx = n_ctx;
   return plan;
 }
@@ -42,7 +43,10 @@ MemoryPlan plan_memory(const TextModel& model, Backend& backend, DType kv_dtype,
   if (options.n_ctx < 0)
     fail<ArgumentError>("n_ctx", "a positive length or 0 (automatic) expected, got ", options.n_ctx);
   if (options.micro_batch < 1) fail<ArgumentError>("micro_batch", "at least 1 expected, got ", options.micro_batch);
-  const auto plan_at = [&](int64_t n_ctx) { return plan_for(model, backend, kv_dtype, options.micro_batch, n_ctx); };
+  const int64_t available = backend.device().memory_available;
+  const auto plan_at = [&](int64_t n_ctx) {
+    return plan_for(model, backend, kv_dtype, options.micro_batch, n_ctx, available);
+  };
   MemoryPlan plan = plan_at(options.n_ctx > 0 ? options.n_ctx : trained);
   if (plan.total() <= plan.available) return plan;
   if (options.n_ctx == 0) {
