@@ -5,6 +5,7 @@
 
 #include "backends/cpu/kernels/dot_tile.h"
 #include "backends/cpu/kernels/rows.h"
+#include "backends/cpu/kernels/streamed_dot.h"
 
 namespace g4::G4_ISA_NAMESPACE {
 
@@ -55,6 +56,10 @@ static inline void weight_product(const CpuTensor& w, const std::byte* first_row
   const RowDecoder decode = row_decoder(w.dtype);
   const int64_t k = w.cols;
   if (columns < kStreamedColumns) {
+    if (const StreamedDot dot = streamed_dot_of(w.dtype)) {
+      for (int64_t c = 0; c < columns; ++c) dot(first_row, w_stride, rows, k, x[c], out + c * out_stride);
+      return;
+    }
     for (int64_t c = 0; c < columns; ++c) {
       int64_t r = 0;
       for (; r + kTileRows <= rows; r += kTileRows)
