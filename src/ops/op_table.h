@@ -1,4 +1,6 @@
 // The op table: every operation of the engine, one row each.
+// Where an op's output is F16, what is computed passes f16 mode's last guard first: magnitudes are held to 65280, and
+// what is not finite becomes 0 (model/numerics.h). gather_rows, which computes nothing, copies as it is.
 #pragma once
 
 #include <span>
