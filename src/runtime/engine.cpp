@@ -76,6 +76,7 @@ void Engine::check_ids(std::span<const int32_t> ids) const {
 void Engine::truncate(int64_t n) {
   tokens_.resize(static_cast<size_t>(n));
   last_logits_.clear();
+  kv_->truncate(n);
   if (kv_->snapshot_position() > n) kv_->drop_snapshot();
 }
 

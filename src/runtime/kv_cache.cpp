@@ -42,8 +42,7 @@ int64_t KvCache::snapshot_bytes() const {
 }
 
 bool KvCache::can_resume(int64_t p) const {
-  // The step at p reads [p - window + 1, p); the rings hold the last `slots_` of `written_`.
-  return window_ == 0 || written_ <= slots_ || p - window_ + 1 >= written_ - slots_;
+  return window_ == 0 || oldest_ <= std::max<int64_t>(0, p - window_ + 1);  // the step at p reads from there
 }
 
 // Calls visit(tensor, first slot, slots, host bytes) for the one or two runs of slots that hold the saved positions.
@@ -85,7 +84,7 @@ void KvCache::restore_snapshot() {
         t.buffer->write(t.offset + offset, host, bytes);
       });
   // What the rings hold before the saved window belongs to a dropped continuation.
-  written_ = snapshot_position_ + std::max<int64_t>(0, slots_ - window_ - kSnapshotSlack);
+  oldest_ = snapshot_position_ - std::min(window_ + kSnapshotSlack, std::min(snapshot_position_, slots_));
 }
 
 }  // namespace g4

@@ -1,8 +1,8 @@
 // The KV cache of one sequence. A sliding layer keeps a ring of window + micro-batch positions, a global layer a slot
 // for every position up to n_ctx (its memory is committed as it fills), a KV-shared layer nothing.
 //
-// Going back: after n positions have been written, the state at position p < n can be resumed if no ring has
-// overwritten the window before p. Where it has, a snapshot of the rings taken earlier brings the state at its own
+// Going back: after n positions have been written, the state at position p < n can be resumed if the rings still hold
+// the window before p. Where they do not, a snapshot of the rings taken earlier brings the state at its own
 // position back, as long as the global layers' entries before it still belong to the same tokens; the engine watches
 // that.
 #pragma once
@@ -37,8 +37,10 @@ class KvCache final : public KvView {
   int64_t bytes() const { return bytes_; }
   int64_t snapshot_bytes() const;
 
-  // Positions [0, n) are being written or have been.
-  void wrote(int64_t n) { written_ = std::max(written_, n); }
+  // Positions up to n are being written or have been: the rings lose what is `slots_` behind.
+  void wrote(int64_t n) { oldest_ = std::max(oldest_, n - slots_); }
+  // The sequence ends at p from here on; at 0 whatever the rings hold is of no use and in nobody's way.
+  void truncate(int64_t p) { oldest_ = std::min(oldest_, p); }
   // Whether the rings still hold what a step at position p needs.
   bool can_resume(int64_t p) const;
 
@@ -65,7 +67,7 @@ class KvCache final : public KvView {
   int64_t bytes_ = 0;
   int64_t window_ = 0;  // the widest ring's; 0 without rings
   int64_t slots_ = 0;   // of every ring
-  int64_t written_ = 0;
+  int64_t oldest_ = 0;  // the first position that the rings hold
   int64_t snapshot_position_ = -1;
 };
 

@@ -94,7 +94,7 @@ class Builder : public StepBuilder {
     const int64_t p = c.per_layer_embedding, n = rows.ids.shape()[0], layers = end - begin;
     const Shape stacked{n, layers, p};
     const Var table = columns(weight(w.ple_embd), begin * p, layers * p);
-    const Var own = reshape(embed(table, rows.ids, std::sqrt(static_cast<float>(p)), num.act), stacked);
+    const Var own = reshape(embed(table, rows.ids, num.embedding_scale(p), num.act), stacked);
     const Var raw = matmul(rows.embedding, weight(w.ple_proj.slice(begin * p, layers * p)), num.act);
     const Var scaled = scale(raw, 1.0f / std::sqrt(static_cast<float>(c.hidden)), num.act);
     const Var projected = norm(reshape(scaled, stacked), w.ple_norm);
