@@ -64,6 +64,12 @@ def row_nmse(values: NDArray[Any], reference: NDArray[Any]) -> NDArray[np.float6
     return result
 
 
+def identical_rows(values: NDArray[Any], reference: NDArray[Any]) -> NDArray[np.float64]:
+    """[layers, tokens, hidden] twice -> the share of each layer's rows that are the same to the last bit."""
+    result: NDArray[np.float64] = (values == reference).all(-1).mean(-1)
+    return result
+
+
 @dataclass
 class Routing:
     """One layer's router: probabilities [tokens, experts] as computed and in float64, chosen [tokens, k]."""
