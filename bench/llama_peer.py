@@ -1,7 +1,7 @@
 """llama.cpp behind llama-cpp-python's C API: token ids, logits, greedy text, as the tests and benchmarks need.
 
 One context, one sequence. `precise` asks for the least rounding it offers (float32 cache, no flash attention);
-without it, its own defaults run (float16 cache, flash attention where it likes). Either way its CPU kernels
+without it, its own defaults run (float16 cache, weights repacked), with flash attention. Either way its CPU kernels
 round activations to the weights' companion type: int8 blocks for quantised weights, bfloat16 for bfloat16.
 Needs llama-cpp-python (extra [interop]).
 """
@@ -53,6 +53,7 @@ class LlamaPeer:
         settings.n_batch = settings.n_ubatch = micro_batch
         settings.n_outputs_max = micro_batch if all_logits else 1
         settings.n_threads = settings.n_threads_batch = n_threads
+        settings.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED
         if precise:
             settings.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
             settings.type_k = settings.type_v = GGML_TYPE_F32

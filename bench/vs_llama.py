@@ -1,11 +1,13 @@
 """Prefill and decode of one model in this engine and in llama.cpp, by turns in one run: medians and their ratio.
 
-    python bench/vs_llama.py [-m MODEL.gguf] [--threads T] [--prefill 512] [--decode 64] [--repeat 5] [--json]
+    python bench/vs_llama.py [-m MODEL.gguf] [--threads T] [--prefill 512] [--decode 64] [--depth 0] [--repeat 5]
+                             [--no-skip] [--json]
 
-Without -m, the demo model. Random tokens, batch 1. Ours is Model.generate's own loop (embedding, full logits,
-sampling); llama.cpp runs with its defaults (float16 cache, flash attention where it chooses, weights repacked)
-and takes the likeliest token. Prefill counts the prompt, from an empty cache to the first token chosen;
-decode the tokens after it. The two engines' runs alternate, so that a busy machine slows both alike.
+Without -m, the demo model; a file without a vocabulary will do. Random tokens, batch 1. Ours is the loop that
+generate runs (embedding, full logits, sampling); llama.cpp runs with its defaults (float16 cache, weights
+repacked), flash attention and one batch for the prompt, and takes the likeliest token. Prefill counts the
+prompt, from an empty cache to the first token chosen; decode the tokens after it, behind `depth` others. The
+engines' runs alternate, so that a busy machine slows both alike. --no-skip: without the KV-shared skip.
 Needs llama-cpp-python (extra [interop]).
 """
 
@@ -25,25 +27,23 @@ from typing import Any
 
 from llama_peer import LlamaPeer
 
-from g4cpp import Model
+from g4cpp import _core
+from g4cpp.benchmark import Runner
 from g4cpp.demo import demo_model
+from g4cpp.files import open_gguf
 
 Run = Callable[[], float]
 """Seconds of one run."""
 
 
-def our_runs(model: Model, prompt: list[int], n_decode: int) -> dict[str, Run]:
-    def generate(ids: list[int], n_tokens: int) -> Any:
-        model.reset()
-        return model.generate(ids, max_tokens=n_tokens, ignore_eos=True, seed=1).timings
-
+def our_runs(runner: Runner, n_prefill: int, n_decode: int, depth: int) -> dict[str, Run]:
     return {
-        "prefill": lambda: float(generate(prompt, 1).prefill_seconds),
-        "decode": lambda: float(generate(prompt[:1], n_decode + 1).decode_seconds),
+        "prefill": lambda: runner.seconds("prefill", n_prefill),
+        "decode": lambda: runner.seconds("decode", n_decode, depth),
     }
 
 
-def peer_runs(peer: LlamaPeer, prompt: list[int], n_decode: int) -> dict[str, Run]:
+def peer_runs(peer: LlamaPeer, prompt: list[int], n_decode: int, depth: int) -> dict[str, Run]:
     def prefill() -> float:
         peer.reset()
         began = time.perf_counter()
@@ -52,7 +52,8 @@ def peer_runs(peer: LlamaPeer, prompt: list[int], n_decode: int) -> dict[str, Ru
 
     def decode() -> float:
         peer.reset()
-        token = int(peer.append(prompt[:1]).argmax())
+        before = (prompt * (depth // len(prompt) + 1))[: max(depth, 1)]
+        token = int(peer.append(before).argmax())
         began = time.perf_counter()
         for _ in range(n_decode):
             token = int(peer.append([token]).argmax())
@@ -61,24 +62,35 @@ def peer_runs(peer: LlamaPeer, prompt: list[int], n_decode: int) -> dict[str, Ru
     return {"prefill": prefill, "decode": decode}
 
 
-def measure(path: Path, n_prefill: int, n_decode: int, repeat: int, threads: int | None) -> dict[str, Any]:
+def measure(
+    path: Path, n_prefill: int, n_decode: int, depth: int, repeat: int, threads: int | None, skip: bool
+) -> dict[str, Any]:
     """One warm-up and `repeat` runs of each kind in each engine."""
-    n_ctx = max(n_prefill, n_decode) + 8
+    n_ctx = max(n_prefill, n_decode + depth) + 8
     load = os.getloadavg()[0]
-    with Model(path, n_ctx=n_ctx, n_threads=threads) as model:
-        info = model.info
-        source = random.Random(1)
-        prompt = [source.randrange(info.n_vocab) for _ in range(n_prefill)]
-        with LlamaPeer(path, n_ctx=n_ctx, n_threads=info.n_threads, precise=False, all_logits=False) as peer:
-            ours, theirs = our_runs(model, prompt, n_decode), peer_runs(peer, prompt, n_decode)
-            results = [
-                compare(kind, tokens, ours[kind], theirs[kind], repeat)
-                for kind, tokens in (("prefill", n_prefill), ("decode", n_decode))
-            ]
+    file = open_gguf(path)
+    engine = _core.Engine(file, n_ctx=n_ctx, n_threads=threads or 0, kv_shared_skip=skip)
+    source = random.Random(1)
+    runner = Runner(file, engine, source)
+    prompt = [source.randrange(engine.n_vocab) for _ in range(n_prefill)]
+    with LlamaPeer(
+        path,
+        n_ctx=n_ctx,
+        n_threads=engine.n_threads,
+        micro_batch=max(512, n_prefill),
+        precise=False,
+        all_logits=False,
+    ) as peer:
+        ours, theirs = our_runs(runner, n_prefill, n_decode, depth), peer_runs(peer, prompt, n_decode, depth)
+        results = [
+            compare(kind, tokens, ours[kind], theirs[kind], repeat)
+            for kind, tokens in (("prefill", n_prefill), ("decode", n_decode))
+        ]
     return {
         "model": str(path),
-        "compute": info.compute,
-        "threads": info.n_threads,
+        "compute": engine.compute,
+        "depth": depth,
+        "threads": engine.n_threads,
         "machine": processor(),
         "load_average": [load, os.getloadavg()[0]],
         "repeat": repeat,
@@ -131,13 +143,23 @@ def main() -> None:
     parser.add_argument("--threads", type=int)
     parser.add_argument("--prefill", type=int, default=512)
     parser.add_argument("--decode", type=int, default=64)
+    parser.add_argument("--depth", type=int, default=0)
     parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--no-skip", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if min(options.prefill, options.decode, options.repeat) < 1:
         parser.error("prefill, decode and repeat: at least 1 expected")
     path = options.model or demo_model()
-    report = measure(path, options.prefill, options.decode, options.repeat, options.threads)
+    report = measure(
+        path,
+        options.prefill,
+        options.decode,
+        options.depth,
+        options.repeat,
+        options.threads,
+        not options.no_skip,
+    )
     print(json.dumps(report) if options.json else table(report))
 
 

@@ -155,6 +155,7 @@ class Engine:
         micro_batch: int = 512,
         kv_dtype: str = "auto",
         kv_shared_skip: bool = True,
+        repack: bool = True,
     ) -> None:
         """n_ctx 0: the trained context or what memory allows; n_threads 0: the physical cores."""
     @staticmethod

@@ -69,8 +69,13 @@ def measure(
     depth: int = 0,
     repeat: int = 3,
     seed: int = 1,
+    repack: bool = True,
+    kv_shared_skip: bool = True,
 ) -> Report:
-    """One warm-up, then `repeat` runs of each test. Raises ArgumentError and what loading a model raises."""
+    """One warm-up, then `repeat` runs of each test. repack, kv_shared_skip: as in Model.
+
+    Raises ArgumentError and what loading a model raises.
+    """
     from g4cpp import _core
 
     if min(prefill, decode, depth) < 0 or repeat < 1 or prefill + decode == 0:
@@ -82,15 +87,22 @@ def measure(
     began = time.perf_counter()
     file = open_gguf(path)
     engine = _core.Engine(
-        file, device=device, compute=compute, n_ctx=depth + max(prefill, decode) + 2, n_threads=n_threads or 0
+        file,
+        device=device,
+        compute=compute,
+        n_ctx=depth + max(prefill, decode) + 2,
+        n_threads=n_threads or 0,
+        repack=repack,
+        kv_shared_skip=kv_shared_skip,
     )
     load_seconds = time.perf_counter() - began
-    runner = _Runner(engine, SamplingDefaults.of_file(file), random.Random(seed))
-    results = []
-    if prefill:
-        results.append(runner.row("prefill", prefill, depth, repeat))
-    if decode:
-        results.append(runner.row("decode", decode, depth, repeat))
+    runner = Runner(file, engine, random.Random(seed))
+    tests: list[tuple[Kind, int]] = [("prefill", prefill), ("decode", decode)]
+    results = [
+        _row(kind, tokens, depth, [runner.seconds(kind, tokens, depth) for _ in range(repeat + 1)][1:])
+        for kind, tokens in tests
+        if tokens
+    ]
     descriptions = {found.name: found.description for found in _core.devices()}
     return Report(
         model=file.path,
@@ -108,29 +120,31 @@ def measure(
     )
 
 
-class _Runner:
-    def __init__(self, engine: _core.Engine, defaults: SamplingDefaults, source: random.Random) -> None:
+def _row(kind: Kind, tokens: int, depth: int, runs: list[float]) -> Row:
+    speeds = [tokens / seconds for seconds in runs]
+    seconds = statistics.median(runs)
+    return Row(
+        kind=kind,
+        tokens=tokens,
+        depth=depth,
+        tokens_per_second=tokens / seconds,
+        seconds=seconds,
+        stdev=statistics.stdev(speeds) if len(runs) > 1 else 0.0,
+        samples=speeds,
+    )
+
+
+class Runner:
+    """Single runs over an engine's random token ids."""
+
+    def __init__(self, file: _core.GgufFile, engine: _core.Engine, source: random.Random) -> None:
         self._engine = engine
         self._shared = SharedEngine(engine)
-        self._defaults = defaults
+        self._defaults = SamplingDefaults.of_file(file)
         self._random = source
 
-    def row(self, kind: Kind, tokens: int, depth: int, repeat: int) -> Row:
-        runs = [self._run(kind, tokens, depth) for _ in range(repeat + 1)][1:]
-        speeds = [tokens / seconds for seconds in runs]
-        seconds = statistics.median(runs)
-        return Row(
-            kind=kind,
-            tokens=tokens,
-            depth=depth,
-            tokens_per_second=tokens / seconds,
-            seconds=seconds,
-            stdev=statistics.stdev(speeds) if repeat > 1 else 0.0,
-            samples=speeds,
-        )
-
-    def _run(self, kind: Kind, tokens: int, depth: int) -> float:
-        """Seconds of one run, from an empty cache."""
+    def seconds(self, kind: Kind, tokens: int, depth: int = 0) -> float:
+        """Of one run, from an empty cache; `depth` tokens are computed before, outside the clock."""
         with self._shared.step(None) as (engine, _):
             engine.reset()
             before = [self._random.randrange(engine.n_vocab) for _ in range(depth)]

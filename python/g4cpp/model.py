@@ -55,13 +55,16 @@ class Model:
         micro_batch: int = 512,
         kv_dtype: str = "auto",
         kv_shared_skip: bool = True,
+        repack: bool = True,
     ) -> None:
         """Loads `path`.
 
         compute: "bf16", "f32" or "f16"; "auto" is what the device does best. n_ctx: tokens of context; "auto"
         is the trained context or what memory allows. n_threads: None is one per physical core. micro_batch:
         prompt tokens per pass. kv_dtype: "f32", "f16", "bf16"; "auto" follows compute. kv_shared_skip: prompt
-        tokens before the last skip the layers that only read the cache of others.
+        tokens before the last skip the layers that only read the cache of others. repack: matrices are laid
+        out anew in memory for the processor's fast instructions (bf16 and f16 modes); False leaves them in the
+        mapped file, slower and shared with other processes.
         Raises FileError, GGUFError, ModelError, MemoryPlanError, DeviceError, ArgumentError.
         """
         from g4cpp import _core
@@ -78,6 +81,7 @@ class Model:
             micro_batch=_count("micro_batch", micro_batch),
             kv_dtype=kv_dtype,
             kv_shared_skip=bool(kv_shared_skip),
+            repack=bool(repack),
         )
         self._shared = SharedEngine(engine)
         self._file: _core.GgufFile | None = file

@@ -4,11 +4,11 @@
 
 #include <functional>
 #include <memory>
-#include <span>
 #include <string>
 
 #include "graph/graph.h"
 #include "graph/memory_planner.h"
+#include "tensor/host_weights.h"
 
 namespace g4 {
 
@@ -58,9 +58,14 @@ class Backend {
 
   // Zeroed memory, committed as it is touched where the device can do that. Throws MemoryError.
   virtual std::unique_ptr<Buffer> allocate(int64_t bytes) = 0;
-  // Weights that lie in host memory (a mapped file) as a buffer of this device: a view where the device can read them
-  // in place, else a copy. `keep_alive` owns the bytes.
-  virtual std::unique_ptr<Buffer> import(std::span<const std::byte> bytes, std::shared_ptr<const void> keep_alive) = 0;
+  // Weights that lie in host memory (a mapped file) for this device: a view where it can read them in place, else a
+  // copy, perhaps in the layout that suits its kernels.
+  virtual DeviceWeights import(const HostWeights& weights) = 0;
+  // The layout that `import` gives.
+  virtual TensorLayout layout_of(const HostWeights& weights) const {
+    (void)weights;
+    return TensorLayout::Rows;
+  }
 
   virtual bool supports(const OpCall& call) const = 0;
   // Scratch bytes that the call needs while it runs.

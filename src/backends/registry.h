@@ -11,6 +11,9 @@ namespace g4 {
 
 struct BackendOptions {
   int n_threads = 0;  // 0: the physical cores this process may use
+  // The dtype that the model rounds the operands of matrix products to; F32: products must be exact in float32.
+  DType activations = DType::F32;
+  bool repack = true;  // weights may be laid out anew for the kernels
 };
 
 using BackendFactory = std::unique_ptr<Backend> (*)(const BackendOptions&);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 #include <fstream>
 
@@ -42,11 +43,22 @@ MappedFile::~MappedFile() { ::munmap(const_cast<std::byte*>(data_), size_); }
 
 void MappedFile::prefetch() const { ::madvise(const_cast<std::byte*>(data_), size_, MADV_WILLNEED); }
 
+void MappedFile::release(std::span<const std::byte> range) {
+  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGE_SIZE));
+  const uintptr_t begin = (reinterpret_cast<uintptr_t>(range.data()) + page - 1) / page * page;
+  const uintptr_t end = reinterpret_cast<uintptr_t>(range.data() + range.size()) / page * page;
+  if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+}
+
 LazyMemory::LazyMemory(size_t bytes) : size_(bytes) {
   if (bytes == 0) return;
   void* map = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (map == MAP_FAILED) fail<MemoryError>("memory", "cannot allocate ", bytes, " bytes: ", std::strerror(errno));
   data_ = static_cast<std::byte*>(map);
+}
+
+void LazyMemory::use_large_pages() const {
+  if (data_) ::madvise(data_, size_, MADV_HUGEPAGE);
 }
 
 LazyMemory::~LazyMemory() {

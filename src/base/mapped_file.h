@@ -19,6 +19,8 @@ class MappedFile {
   const std::string& path() const { return path_; }
   // Asks the system to start reading the whole range.
   void prefetch() const;
+  // Lets go of the pages wholly inside a range of a mapped file: they count as this process's again when next read.
+  static void release(std::span<const std::byte> range);
 
  private:
   std::string path_;
@@ -30,6 +32,8 @@ class MappedFile {
 class LazyMemory {
  public:
   explicit LazyMemory(size_t bytes);
+  // Asks for large pages: for memory that is read from end to end.
+  void use_large_pages() const;
   ~LazyMemory();
   LazyMemory(const LazyMemory&) = delete;
   LazyMemory& operator=(const LazyMemory&) = delete;

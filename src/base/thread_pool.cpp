@@ -31,6 +31,7 @@ int read_int(const std::string& path, int fallback) {
 
 ThreadPool::ThreadPool(int n_threads) {
   if (n_threads < 1) fail<ArgumentError>("threads", "n_threads must be at least 1, got ", n_threads);
+  stretches_ = std::vector<Stretch>(static_cast<size_t>(n_threads));
   for (int i = 1; i < n_threads; ++i) workers_.emplace_back([this, i] { worker(i); });
 }
 
@@ -53,8 +54,12 @@ void ThreadPool::run(int64_t n_tasks, const std::function<void(int64_t, int)>& t
   {
     std::lock_guard lock(mutex_);
     task_ = &task;
-    n_tasks_ = n_tasks;
-    next_.store(0, std::memory_order_relaxed);
+    for (int64_t t = 0; t < size(); ++t) {
+      Stretch& stretch = stretches_[static_cast<size_t>(t)];
+      stretch.next.store(n_tasks * t / size(), std::memory_order_relaxed);
+      stretch.end = n_tasks * (t + 1) / size();
+    }
+    failed_.store(false, std::memory_order_relaxed);
     error_ = nullptr;
     running_.store(size(), std::memory_order_relaxed);
     generation_.fetch_add(1, std::memory_order_release);
@@ -66,13 +71,17 @@ void ThreadPool::run(int64_t n_tasks, const std::function<void(int64_t, int)>& t
 }
 
 void ThreadPool::work(int thread) {
-  for (int64_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < n_tasks_;) {
-    try {
-      (*task_)(i, thread);
-    } catch (...) {
-      std::lock_guard lock(mutex_);
-      if (!error_) error_ = std::current_exception();
-      next_.store(n_tasks_, std::memory_order_relaxed);
+  for (int k = 0; k < size(); ++k) {
+    Stretch& stretch = stretches_[static_cast<size_t>((thread + k) % size())];
+    for (int64_t i; (i = stretch.next.fetch_add(1, std::memory_order_relaxed)) < stretch.end;) {
+      if (failed_.load(std::memory_order_relaxed)) break;
+      try {
+        (*task_)(i, thread);
+      } catch (...) {
+        std::lock_guard lock(mutex_);
+        if (!error_) error_ = std::current_exception();
+        failed_.store(true, std::memory_order_relaxed);
+      }
     }
   }
   running_.fetch_sub(1, std::memory_order_acq_rel);

@@ -1,5 +1,6 @@
-// A persistent pool of threads that run one job at a time. A job is a function of a task index; tasks are handed out
-// by a shared counter, so the split of work into tasks, and with it every result, does not depend on the thread count.
+// A persistent pool of threads that run one job at a time. A job is a function of a task index; the split of work into
+// tasks, and with it every result, does not depend on the thread count. Each thread walks through a stretch of
+// neighbouring tasks (their memory follows on, which prefetching likes) and then helps the others with theirs.
 // Waiting threads spin for a short while (decode steps follow each other closely), then sleep.
 #pragma once
 
@@ -37,9 +38,13 @@ class ThreadPool {
   std::condition_variable wake_;
   std::atomic<uint64_t> generation_{0};
   std::atomic<int> running_{0};
-  std::atomic<int64_t> next_{0};
+  struct alignas(64) Stretch {
+    std::atomic<int64_t> next{0};
+    int64_t end = 0;
+  };
+  std::vector<Stretch> stretches_;  // one a thread
+  std::atomic<bool> failed_{false};
   std::atomic<bool> stop_{false};
-  int64_t n_tasks_ = 0;
   const std::function<void(int64_t, int)>* task_ = nullptr;
   std::exception_ptr error_;
 };

@@ -60,10 +60,10 @@ py::dict trace(Engine& e, const std::vector<int32_t>& ids, const std::optional<F
 }
 
 EngineOptions options_of(const std::string& device, const std::string& compute, int64_t n_ctx, int n_threads,
-                         int64_t micro_batch, const std::string& kv_dtype, bool kv_shared_skip) {
+                         int64_t micro_batch, const std::string& kv_dtype, bool kv_shared_skip, bool repack) {
   if (n_threads < 0)
     fail<ArgumentError>("threads", "n_threads must be positive, or 0 for the physical cores; got ", n_threads);
-  return {device, compute, n_ctx, n_threads, micro_batch, kv_dtype, kv_shared_skip};
+  return {device, compute, n_ctx, n_threads, micro_batch, kv_dtype, kv_shared_skip, repack};
 }
 
 std::vector<std::tuple<std::string, std::vector<int64_t>, bool>> tensor_table(const GgufFile& file) {
@@ -103,20 +103,20 @@ void bind_engine(py::module_& m) {
   py::class_<Engine>(m, "Engine")
       .def(py::init([](const std::shared_ptr<GgufFile>& file, const std::string& device, const std::string& compute,
                        int64_t n_ctx, int n_threads, int64_t micro_batch, const std::string& kv_dtype,
-                       bool kv_shared_skip) {
+                       bool kv_shared_skip, bool repack) {
              const EngineOptions o =
-                 options_of(device, compute, n_ctx, n_threads, micro_batch, kv_dtype, kv_shared_skip);
+                 options_of(device, compute, n_ctx, n_threads, micro_batch, kv_dtype, kv_shared_skip, repack);
              py::gil_scoped_release release;
              return std::make_unique<Engine>(file, o);
            }),
            py::arg("file"), py::kw_only(), py::arg("device") = "auto", py::arg("compute") = "auto",
            py::arg("n_ctx") = 0, py::arg("n_threads") = 0, py::arg("micro_batch") = 512, py::arg("kv_dtype") = "auto",
-           py::arg("kv_shared_skip") = true)
+           py::arg("kv_shared_skip") = true, py::arg("repack") = true)
       .def_static(
           "plan",
           [](const std::shared_ptr<GgufFile>& file, const std::string& device, const std::string& compute,
              int64_t n_ctx, int64_t micro_batch, const std::string& kv_dtype) {
-            const EngineOptions o = options_of(device, compute, n_ctx, 0, micro_batch, kv_dtype, true);
+            const EngineOptions o = options_of(device, compute, n_ctx, 0, micro_batch, kv_dtype, true, true);
             py::gil_scoped_release release;
             return Engine::plan(file, o);
           },

@@ -28,7 +28,7 @@ struct TextModelVariant {
   const char* architecture;
   TextConfig (*read_config)(const GgufFile& file);
   std::vector<TensorSpec> (*tensor_table)(const TextConfig& config, const GgufFile& file);
-  std::unique_ptr<TextModel> (*load)(std::shared_ptr<const GgufFile> file, const ImportBuffer& import,
+  std::unique_ptr<TextModel> (*load)(std::shared_ptr<const GgufFile> file, const ImportWeights& import,
                                      const Numerics& numerics);
 };
 

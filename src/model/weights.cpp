@@ -15,7 +15,7 @@ std::vector<float> float_values(const GgufTensor& tensor, int64_t count) {
   return values;
 }
 
-Weights::Weights(std::shared_ptr<const GgufFile> file, ImportBuffer import, const std::vector<TensorSpec>& table)
+Weights::Weights(std::shared_ptr<const GgufFile> file, ImportWeights import, const std::vector<TensorSpec>& table)
     : file_(std::move(file)), import_(std::move(import)) {
   for (const TensorSpec& spec : table) table_[spec.name] = spec;
 }
@@ -32,19 +32,24 @@ Tensor Weights::load(const std::string& name) {
   if (!(tensor->shape == spec.shape))
     fail<ModelError>("weights", name, ": ", spec.shape.str(), " expected, ", tensor->shape.str(), " found");
   if (tensor->dtype == DType::I32) fail<ModelError>("weights", name, ": a weight format expected, I32 found");
-  if (!spec.matrix)
+  if (spec.use == WeightUse::Vector)
     for (float x : float_values(*tensor, spec.shape.elements()))
       if (!std::isfinite(x)) fail<ModelError>("weights", name, ": holds a value that is not finite");
-  buffers_.push_back(import_(tensor->data, file_));
+  DeviceWeights imported = import_({tensor->dtype, tensor->shape, spec.use, tensor->data, file_});
+  buffers_.push_back(std::move(imported.buffer));
   bytes_ += static_cast<int64_t>(tensor->data.size());
   parameters_ += tensor->shape.elements();
-  return Tensor(tensor->dtype, tensor->shape, buffers_.back().get(), 0);
+  Tensor loaded(tensor->dtype, tensor->shape, buffers_.back().get(), 0);
+  loaded.layout = imported.layout;
+  return loaded;
 }
 
 Tensor Weights::constant(const std::vector<float>& values) {
   const auto owned = std::make_shared<const std::vector<float>>(values);
-  buffers_.push_back(import_(std::as_bytes(std::span(*owned)), owned));
-  return Tensor(DType::F32, {static_cast<int64_t>(values.size())}, buffers_.back().get(), 0);
+  const Shape shape{static_cast<int64_t>(values.size())};
+  buffers_.push_back(
+      import_({DType::F32, shape, WeightUse::Vector, std::as_bytes(std::span(*owned)), owned}).buffer);
+  return Tensor(DType::F32, shape, buffers_.back().get(), 0);
 }
 
 }  // namespace g4

@@ -1,15 +1,13 @@
 // Weight loading: tensors of a GGUF file on a device, each checked against the shape that the config implies.
 #pragma once
 
-#include <functional>
 #include <map>
 #include <memory>
-#include <span>
 #include <string>
 #include <vector>
 
 #include "gguf/reader.h"
-#include "tensor/tensor.h"
+#include "tensor/host_weights.h"
 
 namespace g4 {
 
@@ -18,16 +16,12 @@ struct TensorSpec {
   std::string name;
   Shape shape;  // slowest first
   bool required = true;
-  bool matrix = true;  // any weight format; otherwise F32 (norms, scales)
+  WeightUse use = WeightUse::Matrix;  // a vector (norms, scales) is F32, others may have any weight format
 };
-
-// Puts host bytes where the device reads them; `keep_alive` owns the bytes.
-using ImportBuffer =
-    std::function<std::unique_ptr<Buffer>(std::span<const std::byte> bytes, std::shared_ptr<const void> keep_alive)>;
 
 class Weights {
  public:
-  Weights(std::shared_ptr<const GgufFile> file, ImportBuffer import, const std::vector<TensorSpec>& table);
+  Weights(std::shared_ptr<const GgufFile> file, ImportWeights import, const std::vector<TensorSpec>& table);
 
   // A tensor of the table, loaded. An empty Tensor when it is optional and absent. Throws ModelError: missing, another
   // shape (both given), a vector that is not F32 or holds what is not finite.
@@ -41,7 +35,7 @@ class Weights {
 
  private:
   std::shared_ptr<const GgufFile> file_;
-  ImportBuffer import_;
+  ImportWeights import_;
   std::map<std::string, TensorSpec> table_;
   std::vector<std::unique_ptr<Buffer>> buffers_;
   int64_t bytes_ = 0;

@@ -11,10 +11,8 @@ namespace {
 
 constexpr size_t kMaxWanted = 64;  // as planned (planning.cpp): rows of logits of one step
 
-ImportBuffer importer(Backend& backend) {
-  return [&backend](std::span<const std::byte> bytes, std::shared_ptr<const void> keep_alive) {
-    return backend.import(bytes, std::move(keep_alive));
-  };
+BackendOptions backend_options(const EngineOptions& options, const Numerics& numerics) {
+  return {options.n_threads, numerics.act, options.repack};
 }
 
 std::vector<float> read_floats(const Tensor& t) {
@@ -43,8 +41,9 @@ Engine::Engine(std::shared_ptr<const GgufFile> file, const EngineOptions& option
     : options_(options),
       numerics_(numerics_of(parse_compute_mode(options.compute))),
       kv_dtype_(parse_kv_dtype(options.kv_dtype, numerics_)),
-      backend_(create_backend(options.device, {options.n_threads})),
-      model_(text_model_variant(*file).load(file, importer(*backend_), numerics_)),
+      backend_(create_backend(options.device, backend_options(options, numerics_))),
+      model_(text_model_variant(*file).load(
+          file, [this](const HostWeights& weights) { return backend_->import(weights); }, numerics_)),
       plan_(plan_memory(*model_, *backend_, kv_dtype_, options)) {
   kv_ = std::make_unique<KvCache>(model_->config(), KvCacheShape{kv_dtype_, plan_.n_ctx, options.micro_batch},
                                   [&](int64_t bytes) { return backend_->allocate(bytes); });
@@ -53,12 +52,13 @@ Engine::Engine(std::shared_ptr<const GgufFile> file, const EngineOptions& option
 
 MemoryPlan Engine::plan(std::shared_ptr<const GgufFile> file, const EngineOptions& options) {
   const Numerics numerics = numerics_of(parse_compute_mode(options.compute));
-  const std::unique_ptr<Backend> backend = create_backend(options.device, {options.n_threads});
-  // Weights are not read: a buffer of no bytes stands for each.
+  const std::unique_ptr<Backend> backend = create_backend(options.device, backend_options(options, numerics));
+  // Weights stay where they are: a plan needs their shapes and layouts.
   const auto model = text_model_variant(*file).load(
       file,
-      [](std::span<const std::byte> bytes, std::shared_ptr<const void> keep_alive) {
-        return std::make_unique<HostView>(bytes, std::move(keep_alive));
+      [&](const HostWeights& weights) {
+        return DeviceWeights{std::make_unique<HostView>(weights.bytes, weights.keep_alive),
+                             backend->layout_of(weights)};
       },
       numerics);
   return plan_memory(*model, *backend, parse_kv_dtype(options.kv_dtype, numerics), options);

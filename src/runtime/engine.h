@@ -24,6 +24,7 @@ struct EngineOptions {
   int64_t micro_batch = 512;
   std::string kv_dtype = "auto";  // auto: the compute mode's; f32, f16, bf16
   bool kv_shared_skip = true;
+  bool repack = true;  // false: matrices stay as the file has them, mapped
 };
 
 struct TraceArray {

@@ -23,6 +23,7 @@ int64_t extent_bytes(DType dtype, const Shape& shape, const Strides& strides) {
 
 Tensor Tensor::slice(int64_t begin, int64_t count) const {
   G4_CHECK(shape.rank() >= 1 && begin >= 0 && count >= 0 && begin + count <= shape[0]);
+  G4_CHECK(layout == TensorLayout::Rows || shape.rank() != 2 || (begin % kPanelRows == 0 && count % kPanelRows == 0));
   Tensor view = *this;
   view.shape = {count};
   for (int i = 1; i < shape.rank(); ++i) view.shape.append(shape[i]);

@@ -11,6 +11,11 @@
 
 namespace g4 {
 
+// How a weight matrix lies in memory. Rows: row after row. Panels: kPanelRows rows at a time, their bytes interleaved in
+// the device's own way; a panel takes the bytes of its rows, so a slice between panels is one of Rows' offsets.
+enum class TensorLayout : uint8_t { Rows, Panels };
+inline constexpr int64_t kPanelRows = 16;
+
 using Strides = std::array<int64_t, Shape::kMaxRank>;  // bytes, slowest first; the last entry is unused
 
 Strides contiguous_strides(DType dtype, const Shape& shape);
@@ -19,6 +24,7 @@ int64_t extent_bytes(DType dtype, const Shape& shape, const Strides& strides);
 
 struct Tensor {
   DType dtype = DType::F32;
+  TensorLayout layout = TensorLayout::Rows;
   Shape shape;
   Strides strides{};
   Buffer* buffer = nullptr;
@@ -34,7 +40,7 @@ struct Tensor {
     std::byte* base = buffer ? buffer->host() : nullptr;
     return base ? base + offset : nullptr;
   }
-  // Entries [begin, begin + count) of the slowest dimension.
+  // Entries [begin, begin + count) of the slowest dimension; whole panels of a matrix in panels.
   Tensor slice(int64_t begin, int64_t count) const;
 };
 

@@ -44,8 +44,9 @@ void write_keys(GgufWriter& w, const ModelKind& kind) {
 std::vector<float> random_values(const TensorSpec& spec, std::mt19937& rng) {
   std::normal_distribution<float> normal;
   std::vector<float> values(static_cast<size_t>(spec.shape.elements()));
-  const float scale = spec.matrix ? 1.0f / std::sqrt(static_cast<float>(spec.shape[-1])) : 0.1f;
-  for (float& v : values) v = normal(rng) * scale + (spec.matrix ? 0.0f : 1.0f);
+  const bool vector = spec.use == WeightUse::Vector;
+  const float scale = !vector ? 1.0f / std::sqrt(static_cast<float>(spec.shape[-1])) : 0.1f;
+  for (float& v : values) v = normal(rng) * scale + (vector ? 1.0f : 0.0f);
   return values;
 }
 
@@ -72,7 +73,7 @@ void write_model(const std::string& path, const ModelKind& kind) {
   });
   GgufWriter w(path);
   write_keys(w, kind);
-  const auto format = [](const TensorSpec& spec) { return spec.matrix ? DType::BF16 : DType::F32; };
+  const auto format = [](const TensorSpec& spec) { return spec.use == WeightUse::Vector ? DType::F32 : DType::BF16; };
   for (const TensorSpec& spec : table) w.declare_tensor(spec.name, format(spec), spec.shape);
   w.write_header();
   std::mt19937 rng(7);

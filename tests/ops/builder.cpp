@@ -46,7 +46,8 @@ Var Builder::place(const Data& data, Layout layout, bool writable) {
     buffers_.push_back(backend_.allocate(static_cast<int64_t>(memory->size())));
     buffers_.back()->write(0, memory->data(), static_cast<int64_t>(memory->size()));
   } else {
-    buffers_.push_back(backend_.import({memory->data(), memory->size()}, memory));
+    buffers_.push_back(
+        backend_.import({data.dtype, data.shape, WeightUse::Table, {memory->data(), memory->size()}, memory}).buffer);
   }
   t.buffer = buffers_.back().get();
   return graph_.external(t, concat("in", buffers_.size()));

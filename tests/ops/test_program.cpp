@@ -30,8 +30,8 @@ class AddOnly final : public Backend {
   std::string name() const override { return "add-only"; }
   DeviceInfo device() const override { return reference().device(); }
   std::unique_ptr<Buffer> allocate(int64_t bytes) override { return reference().allocate(bytes); }
-  std::unique_ptr<Buffer> import(std::span<const std::byte> bytes, std::shared_ptr<const void> keep_alive) override {
-    return reference().import(bytes, std::move(keep_alive));
+  DeviceWeights import(const HostWeights& weights) override {
+    return reference().import(weights);
   }
   bool supports(const OpCall& call) const override { return call.op == &add_op; }
   int64_t workspace(const OpCall&) const override { return 4096; }

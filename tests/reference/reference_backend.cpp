@@ -80,8 +80,8 @@ class ReferenceBackend final : public Backend {
   std::string name() const override { return "reference"; }
   DeviceInfo device() const override { return probe(); }
   std::unique_ptr<Buffer> allocate(int64_t bytes) override { return std::make_unique<HostBuffer>(bytes); }
-  std::unique_ptr<Buffer> import(std::span<const std::byte> bytes, std::shared_ptr<const void> keep_alive) override {
-    return std::make_unique<HostView>(bytes, std::move(keep_alive));
+  DeviceWeights import(const HostWeights& weights) override {
+    return {std::make_unique<HostView>(weights.bytes, weights.keep_alive)};
   }
   bool supports(const OpCall& call) const override { return find_kernel(call.op) != nullptr; }
   int64_t workspace(const OpCall&) const override { return 0; }

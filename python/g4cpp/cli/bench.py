@@ -13,6 +13,7 @@ from g4cpp.cli.common import (
     DebugOption,
     DeviceOption,
     JsonOption,
+    RepackOption,
     ThreadsOption,
     console,
     demo_file,
@@ -31,6 +32,10 @@ def bench(
     device: DeviceOption = "auto",
     compute: ComputeOption = "auto",
     threads: ThreadsOption = None,
+    repack: RepackOption = True,
+    skip: Annotated[
+        bool, typer.Option("--skip/--no-skip", help="Prompt tokens skip layers that write no cache (E2B, E4B).")
+    ] = True,
     prefill: Annotated[
         int, typer.Option("--prefill", min=0, help="Prompt tokens; 0 leaves prefill out.")
     ] = 512,
@@ -54,6 +59,8 @@ def bench(
         decode=decode,
         depth=depth,
         repeat=repeat,
+        repack=repack,
+        kv_shared_skip=skip,
     )
     if as_json:
         print_json(asdict(report))

@@ -16,6 +16,7 @@ from g4cpp.cli.common import (
     MaxTokensOption,
     MinPOption,
     ModelOption,
+    RepackOption,
     RepetitionOption,
     SeedOption,
     StopOption,
@@ -57,6 +58,7 @@ def chat(
     device: DeviceOption = "auto",
     compute: ComputeOption = "auto",
     threads: ThreadsOption = None,
+    repack: RepackOption = True,
     n_ctx: ContextOption = "auto",
     debug: DebugOption = False,
 ) -> None:
@@ -78,7 +80,7 @@ def chat(
         "seed": seed,
         "stop": stop or (),
     }
-    with load(model, device, compute, threads, n_ctx) as loaded:
+    with load(model, device, compute, threads, n_ctx, repack) as loaded:
         talk = Conversation(loaded, system=system, thinking=thinking, template=source)
         talk.check()
         if sys.stdin.isatty():

@@ -24,6 +24,9 @@ ModelOption = Annotated[
 DeviceOption = Annotated[str, typer.Option("--device", help="Where to run; see the devices command.")]
 ComputeOption = Annotated[str, typer.Option("--compute", help="auto, bf16, f32 or f16.")]
 ThreadsOption = Annotated[int | None, typer.Option("-t", "--threads", help="Default: one per physical core.")]
+RepackOption = Annotated[
+    bool, typer.Option("--repack/--no-repack", help="Lay matrices out anew for speed, or keep the mapped file.")
+]
 ContextOption = Annotated[
     str, typer.Option("-c", "--n-ctx", help="Tokens of context; auto: as trained, or what memory allows.")
 ]
@@ -41,12 +44,14 @@ StopOption = Annotated[
 ]
 
 
-def load(path: Path, device: str, compute: str, threads: int | None, context: str) -> Model:
+def load(
+    path: Path, device: str, compute: str, threads: int | None, context: str, repack: bool
+) -> Model:
     """The model, with the context size parsed."""
     from g4cpp.model import Model
 
     return Model(
-        path, device=device, compute=compute, n_threads=threads, n_ctx=parse_context(context) or "auto"
+        path, device=device, compute=compute, n_threads=threads, n_ctx=parse_context(context) or "auto", repack=repack
     )
 
 

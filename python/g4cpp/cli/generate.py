@@ -16,6 +16,7 @@ from g4cpp.cli.common import (
     MaxTokensOption,
     MinPOption,
     ModelOption,
+    RepackOption,
     RepetitionOption,
     SeedOption,
     StopOption,
@@ -48,6 +49,7 @@ def generate(
     device: DeviceOption = "auto",
     compute: ComputeOption = "auto",
     threads: ThreadsOption = None,
+    repack: RepackOption = True,
     n_ctx: ContextOption = "auto",
     as_json: JsonOption = False,
     debug: DebugOption = False,
@@ -56,7 +58,7 @@ def generate(
     text = _prompt(prompt)
     if model is None:
         model, max_tokens = demo_file(max_tokens)
-    with load(model, device, compute, threads, n_ctx) as loaded:
+    with load(model, device, compute, threads, n_ctx, repack) as loaded:
         template = loaded.info.has_chat_template and not raw
         options: dict[str, Any] = {
             "max_tokens": max_tokens,

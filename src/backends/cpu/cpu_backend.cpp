@@ -1,10 +1,11 @@
 // The CPU backend: host memory, the best kernel set this processor runs, one persistent thread pool.
-// G4CPP_CPU_ISA=baseline|avx2|avx512 forces a set (tests run every path this way).
+// G4CPP_CPU_ISA=baseline|avx2|avx512|amx forces a set (tests run every path this way).
 #include <algorithm>
 #include <cstring>
 #include <mutex>
 
 #include "backends/cpu/isa.h"
+#include "backends/cpu/panels.h"
 #include "backends/host_buffer.h"
 #include "backends/registry.h"
 #include "base/thread_pool.h"
@@ -16,6 +17,7 @@ CpuTensor cpu_tensor(const Tensor& t) {
   CpuTensor c;
   c.data = t.host();
   c.dtype = t.dtype;
+  c.panels = t.layout == TensorLayout::Panels;
   c.rank = t.shape.rank();
   for (int i = 0; i < c.rank; ++i) {
     c.dim[i] = t.shape[i];
@@ -78,7 +80,10 @@ class CpuExecutable final : public Executable {
 
 class CpuBackend final : public Backend {
  public:
-  explicit CpuBackend(int n_threads) : pool_(n_threads), kernels_(select_kernel_set()) {
+  explicit CpuBackend(const BackendOptions& options)
+      : pool_(options.n_threads > 0 ? options.n_threads : default_thread_count()),
+        kernels_(select_kernel_set()),
+        options_(options) {
     team_ = {&pool_, pool_.size(), [](void* pool, int64_t n_tasks, void (*task)(void*, int64_t, int), void* context) {
                static_cast<ThreadPool*>(pool)->run(n_tasks,
                                                    [&](int64_t index, int thread) { task(context, index, thread); });
@@ -90,8 +95,38 @@ class CpuBackend final : public Backend {
   DeviceInfo device() const override { return probe_cpu(); }
 
   std::unique_ptr<Buffer> allocate(int64_t bytes) override { return std::make_unique<HostBuffer>(bytes); }
-  std::unique_ptr<Buffer> import(std::span<const std::byte> bytes, std::shared_ptr<const void> keep_alive) override {
-    return std::make_unique<HostView>(bytes, std::move(keep_alive));
+  DeviceWeights import(const HostWeights& weights) override {
+    if (layout_of(weights) == TensorLayout::Rows)
+      return {std::make_unique<HostView>(weights.bytes, weights.keep_alive)};
+    auto packed = std::make_unique<HostBuffer>(static_cast<int64_t>(weights.bytes.size()));
+    packed->use_large_pages();
+    const int64_t row = row_bytes(weights.dtype, weights.shape[-1]), panel = row * kPanelRows;
+    const int64_t panels = weights.shape.rows() / kPanelRows;
+    const int64_t step = std::max<int64_t>(1, (int64_t{1} << 20) / panel);  // of a mebibyte, then its pages go
+    pool_.run((panels + step - 1) / step, [&](int64_t task, int) {
+      const int64_t begin = task * step, end = std::min(panels, begin + step);
+      for (int64_t p = begin; p < end; ++p)
+        pack_panel(weights.dtype, weights.bytes.data() + p * panel, row, row, packed->host() + p * panel);
+      MappedFile::release(
+          weights.bytes.subspan(static_cast<size_t>(begin * panel), static_cast<size_t>((end - begin) * panel)));
+    });
+    return {std::move(packed), TensorLayout::Panels};
+  }
+
+  // Panels where the kernels multiply them and the mode allows it: f32 mode multiplies exact weights and activations.
+  TensorLayout layout_of(const HostWeights& weights) const override {
+    if (!options_.repack || options_.activations == DType::F32 || weights.use != WeightUse::Matrix)
+      return TensorLayout::Rows;
+    const Shape& s = weights.shape;
+    if (s.rank() < 2 || s[-2] % kPanelRows || panel_fields(weights.dtype).empty()) return TensorLayout::Rows;
+    CpuTensor x, w, out;
+    x.dtype = out.dtype = options_.activations;
+    x.cols = w.cols = s[-1];
+    w.dtype = weights.dtype;
+    w.panels = true;
+    const CpuTensor in[] = {x, w};
+    return find("matmul")->supports({in, 2, &out, nullptr, &team_, nullptr}) ? TensorLayout::Panels
+                                                                             : TensorLayout::Rows;
   }
 
   bool supports(const OpCall& call) const override {
@@ -130,14 +165,13 @@ class CpuBackend final : public Backend {
 
   ThreadPool pool_;
   CpuKernelSet kernels_;
+  BackendOptions options_;
   CpuTeam team_;
 };
 
 const BackendRegistration registration(
     "cpu", 0,
-    [](const BackendOptions& options) -> std::unique_ptr<Backend> {
-      return std::make_unique<CpuBackend>(options.n_threads > 0 ? options.n_threads : default_thread_count());
-    },
+    [](const BackendOptions& options) -> std::unique_ptr<Backend> { return std::make_unique<CpuBackend>(options); },
     probe_cpu);
 
 }  // namespace

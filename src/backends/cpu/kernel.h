@@ -16,6 +16,7 @@ namespace g4 {
 struct CpuTensor {
   std::byte* data = nullptr;
   DType dtype = DType::F32;
+  bool panels = false;  // the layout: panels.h
   int rank = 0;
   int64_t dim[4] = {1, 1, 1, 1};     // slowest first
   int64_t stride[4] = {0, 0, 0, 0};  // bytes

@@ -66,15 +66,15 @@ TextConfig read_config(const GgufFile& file) {
 std::vector<TensorSpec> tensor_table(const TextConfig& c, const GgufFile&) {
   std::vector<TensorSpec> table{{"token_embd.weight", {c.vocab, c.hidden}},
                                 {"output.weight", {c.vocab, c.hidden}, false},
-                                {"output_norm.weight", {c.hidden}, true, false}};
+                                {"output_norm.weight", {c.hidden}, true, WeightUse::Vector}};
   for (int i = 0; i < c.n_layers(); ++i) {
     const LayerConfig& l = c.layers[static_cast<size_t>(i)];
     const std::string b = "blk." + std::to_string(i) + ".";
     const int64_t q = c.heads * l.head_dim, kv = l.kv_heads * l.head_dim;
     for (const char* name : {"attn_norm", "post_attention_norm", "ffn_norm", "post_ffw_norm"})
-      table.push_back({b + name + ".weight", {c.hidden}, true, false});
+      table.push_back({b + name + ".weight", {c.hidden}, true, WeightUse::Vector});
     for (const char* name : {"attn_q_norm", "attn_k_norm"})
-      table.push_back({b + name + ".weight", {l.head_dim}, true, false});
+      table.push_back({b + name + ".weight", {l.head_dim}, true, WeightUse::Vector});
     table.push_back({b + "attn_q.weight", {q, c.hidden}});
     table.push_back({b + "attn_k.weight", {kv, c.hidden}});
     table.push_back({b + "attn_v.weight", {kv, c.hidden}});
@@ -183,7 +183,7 @@ class Builder : public StepBuilder {
 
 class Gemma3Text final : public TextModel {
  public:
-  Gemma3Text(std::shared_ptr<const GgufFile> file, const ImportBuffer& import, const Numerics& numerics)
+  Gemma3Text(std::shared_ptr<const GgufFile> file, const ImportWeights& import, const Numerics& numerics)
       : numerics_(numerics),
         config_(read_config(*file)),
         weights_(file, import, tensor_table(config_, *file)),
@@ -205,7 +205,7 @@ class Gemma3Text final : public TextModel {
 }  // namespace
 
 const TextModelVariant variant{"gemma3", read_config, tensor_table,
-                               [](std::shared_ptr<const GgufFile> file, const ImportBuffer& import,
+                               [](std::shared_ptr<const GgufFile> file, const ImportWeights& import,
                                   const Numerics& numerics) -> std::unique_ptr<TextModel> {
                                  return std::make_unique<Gemma3Text>(std::move(file), import, numerics);
                                }};

@@ -151,7 +151,7 @@ class Builder : public StepBuilder {
 
 class Gemma4Text final : public TextModel {
  public:
-  Gemma4Text(std::shared_ptr<const GgufFile> file, const ImportBuffer& import, const Numerics& numerics)
+  Gemma4Text(std::shared_ptr<const GgufFile> file, const ImportWeights& import, const Numerics& numerics)
       : numerics_(numerics),
         config_(read_config(*file)),
         weights_(file, import, tensor_table(config_, *file)),
@@ -173,7 +173,7 @@ class Gemma4Text final : public TextModel {
 }  // namespace
 
 const TextModelVariant variant{"gemma4", read_config, tensor_table,
-                               [](std::shared_ptr<const GgufFile> file, const ImportBuffer& import,
+                               [](std::shared_ptr<const GgufFile> file, const ImportWeights& import,
                                   const Numerics& numerics) -> std::unique_ptr<TextModel> {
                                  return std::make_unique<Gemma4Text>(std::move(file), import, numerics);
                                }};

@@ -19,13 +19,17 @@ Tensor expert_rows(const Tensor& w, int64_t begin, int64_t count) {
 std::vector<TensorSpec> tensor_table(const TextConfig& c, const GgufFile& file) {
   std::vector<TensorSpec> table;
   const auto vector = [&](const std::string& name, int64_t n, bool required = true) {
-    table.push_back({name, {n}, required, false});
+    table.push_back({name, {n}, required, WeightUse::Vector});
   };
   const auto matrix = [&](const std::string& name, int64_t n, int64_t k, bool required = true) {
-    table.push_back({name, {n, k}, required, true});
+    table.push_back({name, {n, k}, required});
   };
-  const auto stack = [&](const std::string& name, int64_t n, int64_t k) {
-    table.push_back({name, {c.experts, n, k}, true, true});
+  // Matrices in panels can only be cut between panels; those cut elsewhere stay rows, as a table does.
+  const auto cut_matrix = [&](const std::string& name, int64_t n, int64_t k, int64_t cut) {
+    table.push_back({name, {n, k}, true, cut % kPanelRows ? WeightUse::Table : WeightUse::Matrix});
+  };
+  const auto stack = [&](const std::string& name, int64_t n, int64_t k, int64_t cut = 0) {
+    table.push_back({name, {c.experts, n, k}, true, cut % kPanelRows ? WeightUse::Table : WeightUse::Matrix});
   };
   const int64_t ple = c.per_layer_embedding;
 
@@ -33,8 +37,8 @@ std::vector<TensorSpec> tensor_table(const TextConfig& c, const GgufFile& file) 
   matrix("output.weight", c.vocab, c.hidden, false);
   vector("output_norm.weight", c.hidden);
   if (ple) {
-    matrix("per_layer_token_embd.weight", c.vocab, ple * c.n_layers());
-    matrix("per_layer_model_proj.weight", ple * c.n_layers(), c.hidden);
+    table.push_back({"per_layer_token_embd.weight", {c.vocab, ple * c.n_layers()}, true, WeightUse::Table});
+    cut_matrix("per_layer_model_proj.weight", ple * c.n_layers(), c.hidden, ple);
     vector("per_layer_proj_norm.weight", ple);
   }
   for (int i = 0; i < c.n_layers(); ++i) {
@@ -45,7 +49,7 @@ std::vector<TensorSpec> tensor_table(const TextConfig& c, const GgufFile& file) 
     if (const GgufTensor* fused = file.find_tensor(b + "attn_qkv.weight")) {
       // Rows of q, k and v; without v where it is k.
       const bool has_v = fused->shape.rank() < 1 || fused->shape[0] != q + kv;
-      matrix(b + "attn_qkv.weight", q + (has_v ? 2 : 1) * kv, c.hidden);
+      cut_matrix(b + "attn_qkv.weight", q + (has_v ? 2 : 1) * kv, c.hidden, q | kv);
     } else {
       matrix(b + "attn_q.weight", q, c.hidden);
       if (c.produces_kv(i)) {
@@ -72,7 +76,7 @@ std::vector<TensorSpec> tensor_table(const TextConfig& c, const GgufFile& file) 
       matrix(b + "ffn_gate_inp.weight", c.experts, c.hidden);
       vector(b + "ffn_gate_inp.scale", c.hidden);
       if (file.find_tensor(b + "ffn_gate_up_exps.weight")) {
-        stack(b + "ffn_gate_up_exps.weight", 2 * c.expert_ffn, c.hidden);
+        stack(b + "ffn_gate_up_exps.weight", 2 * c.expert_ffn, c.hidden, c.expert_ffn);
       } else {
         stack(b + "ffn_gate_exps.weight", c.expert_ffn, c.hidden);
         stack(b + "ffn_up_exps.weight", c.expert_ffn, c.hidden);

@@ -1,21 +1,127 @@
 // expert_matmul: see ops/expert_matmul.h. The (token, choice) pairs are sorted by expert, so that each expert's rows
-// are decoded once for all of its tokens; each task computes a block of one expert's rows.
+// are decoded once for all of its tokens; each task computes a block of one expert's rows, or some of its panels.
 #include "ops/expert_matmul.h"
 
+#include "backends/cpu/kernels/panel_product.h"
 #include "backends/cpu/kernels/weight_product.h"
 
 namespace g4::G4_ISA_NAMESPACE {
 
-struct Layout {
-  int64_t pairs, tokens, k, n, experts, block;
-  int64_t activations, pointers, order, starts, product, result, total;  // bytes; product and result per thread
-};
-
 static int64_t align(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
-static Layout layout_of(const CpuCall& call) {
+// The (token, choice) pairs in order of their experts: pair order[i], expert e's from starts[e] to starts[e + 1].
+struct Order {
+  int32_t* order;
+  int32_t* starts;
+};
+
+static int64_t order_bytes(const CpuCall& call) {
+  const CpuTensor &w = call.in[1], &ids = call.in[2];
+  return align(ids.rows * ids.cols * 4) + align((w.dim[0] + 1) * 4);
+}
+
+static Order sort_pairs(const CpuCall& call, std::byte* memory) {
+  const CpuTensor &w = call.in[1], &ids = call.in[2];
+  const int64_t pairs = ids.rows * ids.cols, experts = w.dim[0];
+  const Order o{reinterpret_cast<int32_t*>(memory), reinterpret_cast<int32_t*>(memory + align(pairs * 4))};
+  const auto expert_of = [&](int64_t p) {
+    return reinterpret_cast<const int32_t*>(ids.row(p / ids.cols))[p % ids.cols];
+  };
+  for (int64_t e = 0; e <= experts; ++e) o.starts[e] = 0;
+  for (int64_t p = 0; p < pairs; ++p) ++o.starts[expert_of(p) + 1];
+  for (int64_t e = 0; e < experts; ++e) o.starts[e + 1] += o.starts[e];
+  for (int64_t p = 0; p < pairs; ++p) o.order[o.starts[expert_of(p)]++] = static_cast<int32_t>(p);
+  for (int64_t e = experts; e > 0; --e) o.starts[e] = o.starts[e - 1];
+  o.starts[0] = 0;
+  return o;
+}
+
+// The result of one expert, [tokens, stride], becomes columns [first, first + columns) of the pairs from `begin` on.
+static void store_result(const CpuCall& call, const Order& o, int64_t begin, int64_t tokens, float* result,
+                         int64_t stride, int64_t first, int64_t columns) {
+  const CpuTensor& out = call.out[0];
+  const float alpha = static_cast<const ExpertMatmulParams*>(call.params)->alpha;
+  for (int64_t t = 0; t < tokens; ++t) {
+    float* row = result + t * stride;
+    for (int64_t i = 0; i < columns; ++i) row[i] *= alpha;
+    store_floats(row, out.row(o.order[begin + t]) + first * element_bytes(out.dtype), out.dtype, columns);
+  }
+}
+
+// Scratch: the order, the operand of the sorted pairs, then per thread a row of floats and of bfloat16, or a stretch
+// and a result.
+struct PanelLayout {
+  int64_t pairs, k, experts, panels, panel_bytes, per_task, most, slots;
+  bool tiled;
+  int64_t order, operand, stretch, per_thread;  // bytes
+};
+
+static PanelLayout panel_layout(const CpuCall& call, const PanelKernel& kernel) {
   const CpuTensor &x = call.in[0], &w = call.in[1], &ids = call.in[2];
-  Layout l{};
+  PanelLayout l{};
+  l.pairs = ids.rows * ids.cols;
+  l.k = x.cols;
+  l.experts = w.dim[0];
+  l.panels = w.dim[1] / kPanelRows;
+  l.panel_bytes = w.stride[1] * kPanelRows;
+  l.most = ids.rows;  // pairs of one product: an expert has more only if ids repeat within a token
+  l.per_task = panels_per_task(l.panels, l.panel_bytes, l.most, 1);
+  l.tiled = l.most > kFewTokens;
+  l.slots = l.tiled ? l.pairs + l.experts * (kTokenTile - 1) : l.pairs;  // tiled: an expert begins with a whole tile
+  l.order = order_bytes(call) + align((l.experts + 1) * 4);
+  l.operand = operand_bytes(kernel, l.slots, l.k);
+  l.stretch = align(kernel.stretch_bytes);
+  const int64_t product = l.stretch + whole_tiles(l.most) * l.per_task * kPanelRows * 4;
+  l.per_thread = align(product > l.k * 6 ? product : l.k * 6);
+  return l;
+}
+
+static void launch_panels(const CpuCall& call) {
+  const CpuTensor &x = call.in[0], &w = call.in[1], &ids = call.in[2];
+  const PanelKernel& kernel = *panel_kernel(w.dtype);
+  const PanelLayout l = panel_layout(call, kernel);
+  const Order o = sort_pairs(call, call.scratch);
+  auto* slots = reinterpret_cast<int32_t*>(call.scratch + order_bytes(call));  // where an expert's pairs begin
+  slots[0] = 0;
+  for (int64_t e = 0; e < l.experts; ++e) {
+    const int64_t pairs = o.starts[e + 1] - o.starts[e];
+    slots[e + 1] = slots[e] + static_cast<int32_t>(l.tiled ? whole_tiles(pairs) : pairs);
+  }
+  std::byte* memory = call.scratch + l.order;
+  const PanelOperand operand = operand_at(kernel, memory, l.slots, l.k, l.tiled);
+  const auto memory_of = [&](int thread) { return memory + l.operand + thread * l.per_thread; };
+
+  parallel_for(*call.team, l.experts, [&](int64_t e, int thread) {
+    for (int64_t i = o.starts[e]; i < o.starts[e + 1]; ++i) {
+      const int64_t row = x.rank == 3 ? o.order[i] : o.order[i] / ids.cols;
+      prepare_row(kernel, x, row, operand, slots[e] + i - o.starts[e], reinterpret_cast<float*>(memory_of(thread)));
+    }
+  });
+  const int64_t tasks = (l.panels + l.per_task - 1) / l.per_task;
+  parallel_for(*call.team, l.experts * tasks, [&](int64_t task, int thread) {
+    const int64_t e = task / tasks, first = task % tasks * l.per_task;
+    const int64_t panels = l.panels - first < l.per_task ? l.panels - first : l.per_task;
+    std::byte* stretch = memory_of(thread);
+    auto* result = reinterpret_cast<float*>(stretch + l.stretch);
+    const int64_t most = l.tiled ? whole_tiles(l.most) : l.most;
+    for (int64_t done = 0; done < o.starts[e + 1] - o.starts[e]; done += most) {
+      const int64_t begin = o.starts[e] + done;
+      const int64_t tokens = o.starts[e + 1] - begin < most ? o.starts[e + 1] - begin : most;
+      run_product(kernel, w.data + e * w.stride[0] + first * l.panel_bytes, l.panel_bytes, panels, operand,
+                  slots[e] + done, tokens, result, panels * kPanelRows, stretch);
+      store_result(call, o, begin, tokens, result, panels * kPanelRows, first * kPanelRows, panels * kPanelRows);
+    }
+  });
+}
+
+struct RowLayout {
+  int64_t pairs, tokens, k, n, experts, block;
+  int64_t activations, pointers, order, product, result, total;  // bytes; product and result per thread
+};
+
+static RowLayout layout_of(const CpuCall& call) {
+  const CpuTensor &x = call.in[0], &w = call.in[1], &ids = call.in[2];
+  RowLayout l{};
   l.pairs = ids.rows * ids.cols;
   l.tokens = ids.rows;
   l.k = x.cols;
@@ -24,69 +130,65 @@ static Layout layout_of(const CpuCall& call) {
   l.block = block_rows(l.n, l.k, l.tokens);
   l.activations = x.dtype == DType::F32 ? 0 : align(x.rows * l.k * 4);
   l.pointers = align(l.pairs * 8);
-  l.order = align(l.pairs * 4);
-  l.starts = align((l.experts + 1) * 4);
+  l.order = order_bytes(call);
   l.product = product_scratch(l.k, l.tokens) * 4;
   l.result = l.block * l.tokens * 4;
-  l.total = l.activations + l.pointers + l.order + l.starts + call.team->size * (l.product + l.result);
+  l.total = l.activations + l.pointers + l.order + call.team->size * (l.product + l.result);
   return l;
 }
 
-static bool supports(const CpuCall& call) {
-  return is_activation(call.in[0].dtype) && is_activation(call.out[0].dtype) && row_decoder(call.in[1].dtype);
-}
-
-static int64_t workspace(const CpuCall& call) { return layout_of(call).total; }
-
-static void launch(const CpuCall& call) {
-  const float alpha = static_cast<const ExpertMatmulParams*>(call.params)->alpha;
-  const CpuTensor &x = call.in[0], &w = call.in[1], &ids = call.in[2], &out = call.out[0];
-  const Layout l = layout_of(call);
+static void launch_rows(const CpuCall& call) {
+  const CpuTensor &x = call.in[0], &w = call.in[1], &ids = call.in[2];
+  const RowLayout l = layout_of(call);
   const int64_t choices = ids.cols;
   auto* activations = reinterpret_cast<float*>(call.scratch);
   auto** pointers = reinterpret_cast<const float**>(call.scratch + l.activations);
-  auto* order = reinterpret_cast<int32_t*>(call.scratch + l.activations + l.pointers);
-  auto* starts = reinterpret_cast<int32_t*>(call.scratch + l.activations + l.pointers + l.order);
-  std::byte* per_thread = call.scratch + l.activations + l.pointers + l.order + l.starts;
+  const Order o = sort_pairs(call, call.scratch + l.activations + l.pointers);
+  std::byte* per_thread = call.scratch + l.activations + l.pointers + l.order;
 
   if (x.dtype != DType::F32)
     parallel_for(*call.team, x.rows, [&](int64_t r, int) { floats_of(x, r, activations + r * l.k); });
 
-  // Counting sort of the pairs by expert.
-  for (int64_t e = 0; e <= l.experts; ++e) starts[e] = 0;
-  for (int64_t p = 0; p < l.pairs; ++p)
-    ++starts[reinterpret_cast<const int32_t*>(ids.row(p / choices))[p % choices] + 1];
-  for (int64_t e = 0; e < l.experts; ++e) starts[e + 1] += starts[e];
-  for (int64_t p = 0; p < l.pairs; ++p) {
-    const int32_t e = reinterpret_cast<const int32_t*>(ids.row(p / choices))[p % choices];
-    order[starts[e]++] = static_cast<int32_t>(p);
-  }
-  for (int64_t e = l.experts; e > 0; --e) starts[e] = starts[e - 1];
-  starts[0] = 0;
   for (int64_t i = 0; i < l.pairs; ++i) {
-    const int64_t row = x.rank == 3 ? order[i] : order[i] / choices;
+    const int64_t row = x.rank == 3 ? o.order[i] : o.order[i] / choices;
     pointers[i] = x.dtype == DType::F32 ? reinterpret_cast<const float*>(x.row(row)) : activations + row * l.k;
   }
 
   const int64_t blocks = (l.n + l.block - 1) / l.block;
   parallel_for(*call.team, l.experts * blocks, [&](int64_t task, int thread) {
     const int64_t e = task / blocks, first = task % blocks * l.block;
-    if (starts[e] == starts[e + 1]) return;
+    if (o.starts[e] == o.starts[e + 1]) return;
     auto* scratch = reinterpret_cast<float*>(per_thread + thread * (l.product + l.result));
     float* result = scratch + l.product / 4;
     const int64_t rows = l.n - first < l.block ? l.n - first : l.block;
     const std::byte* weights = w.data + e * w.stride[0] + first * w.stride[1];
     // An expert has as many columns as there are tokens at most, unless ids repeat within a token.
-    for (int64_t c0 = starts[e]; c0 < starts[e + 1]; c0 += l.tokens) {
-      const int64_t columns = starts[e + 1] - c0 < l.tokens ? starts[e + 1] - c0 : l.tokens;
+    for (int64_t c0 = o.starts[e]; c0 < o.starts[e + 1]; c0 += l.tokens) {
+      const int64_t columns = o.starts[e + 1] - c0 < l.tokens ? o.starts[e + 1] - c0 : l.tokens;
       weight_product(w, weights, w.stride[1], rows, pointers + c0, columns, result, l.block, scratch);
-      for (int64_t c = 0; c < columns; ++c) {
-        for (int64_t r = 0; r < rows; ++r) result[c * l.block + r] *= alpha;
-        std::byte* target = out.row(order[c0 + c]) + first * element_bytes(out.dtype);
-        store_floats(result + c * l.block, target, out.dtype, rows);
-      }
+      store_result(call, o, c0, columns, result, l.block, first, rows);
     }
   });
+}
+
+static bool supports(const CpuCall& call) {
+  const CpuTensor &x = call.in[0], &w = call.in[1];
+  if (!is_activation(x.dtype) || !is_activation(call.out[0].dtype)) return false;
+  return w.panels ? panels_supported(x, w) : row_decoder(w.dtype) != nullptr;
+}
+
+static int64_t workspace(const CpuCall& call) {
+  const CpuTensor& w = call.in[1];
+  if (!w.panels) return layout_of(call).total;
+  const PanelLayout l = panel_layout(call, *panel_kernel(w.dtype));
+  return l.order + l.operand + call.team->size * l.per_thread;
+}
+
+static void launch(const CpuCall& call) {
+  if (call.in[1].panels)
+    launch_panels(call);
+  else
+    launch_rows(call);
 }
 
 extern const CpuKernel expert_matmul_kernel;

@@ -1,20 +1,80 @@
-// matmul: see ops/matmul.h. Activations become float32 once; each task computes a block of output columns for all
-// tokens.
+// matmul: see ops/matmul.h. Matrices in panels: panel_product.h. Matrices in rows: activations become float32 once;
+// each task computes a block of output columns for all tokens.
 #include "ops/matmul.h"
 
+#include "backends/cpu/kernels/panel_product.h"
 #include "backends/cpu/kernels/weight_product.h"
 
 namespace g4::G4_ISA_NAMESPACE {
 
+static float alpha_of(const CpuCall& call) { return static_cast<const MatmulParams*>(call.params)->alpha; }
+
+// The result of a task, [tokens, stride], becomes columns [first, first + columns) of the output.
+static void store_result(const CpuCall& call, float* result, int64_t stride, int64_t first, int64_t columns) {
+  const CpuTensor& out = call.out[0];
+  const float alpha = alpha_of(call);
+  for (int64_t t = 0; t < out.rows; ++t) {
+    float* row = result + t * stride;
+    if (alpha != 1.0f)
+      for (int64_t i = 0; i < columns; ++i) row[i] *= alpha;
+    store_floats(row, out.row(t) + first * element_bytes(out.dtype), out.dtype, columns);
+  }
+}
+
+// Scratch: the operand, then per thread a row of floats and of bfloat16, or a stretch and a result.
+struct PanelLayout {
+  int64_t tokens, k, panels, panel_bytes, per_task;
+  int64_t operand, stretch, per_thread;  // bytes
+};
+
+static PanelLayout panel_layout(const CpuCall& call, const PanelKernel& kernel) {
+  const CpuTensor &x = call.in[0], &w = call.in[1];
+  PanelLayout l{};
+  l.tokens = x.rows;
+  l.k = x.cols;
+  l.panels = w.dim[0] / kPanelRows;
+  l.panel_bytes = w.stride[0] * kPanelRows;
+  l.per_task = panels_per_task(l.panels, l.panel_bytes, l.tokens, call.team->size);
+  l.operand = operand_bytes(kernel, l.tokens, l.k);
+  l.stretch = align64(kernel.stretch_bytes);
+  const int64_t product = l.stretch + whole_tiles(l.tokens) * l.per_task * kPanelRows * 4;
+  l.per_thread = align64(product > l.k * 6 ? product : l.k * 6);
+  return l;
+}
+
+static void launch_panels(const CpuCall& call) {
+  const CpuTensor &x = call.in[0], &w = call.in[1];
+  const PanelKernel& kernel = *panel_kernel(w.dtype);
+  const PanelLayout l = panel_layout(call, kernel);
+  const PanelOperand operand = operand_at(kernel, call.scratch, l.tokens, l.k, l.tokens > kFewTokens);
+  const auto memory_of = [&](int thread) { return call.scratch + l.operand + thread * l.per_thread; };
+
+  const int64_t step = rows_per_task(l.k);
+  parallel_for(*call.team, (l.tokens + step - 1) / step, [&](int64_t task, int thread) {
+    const int64_t end = (task + 1) * step < l.tokens ? (task + 1) * step : l.tokens;
+    for (int64_t t = task * step; t < end; ++t)
+      prepare_row(kernel, x, t, operand, t, reinterpret_cast<float*>(memory_of(thread)));
+  });
+  parallel_for(*call.team, (l.panels + l.per_task - 1) / l.per_task, [&](int64_t task, int thread) {
+    const int64_t first = task * l.per_task;
+    const int64_t panels = l.panels - first < l.per_task ? l.panels - first : l.per_task;
+    std::byte* stretch = memory_of(thread);
+    auto* result = reinterpret_cast<float*>(stretch + l.stretch);
+    run_product(kernel, w.data + first * l.panel_bytes, l.panel_bytes, panels, operand, 0, l.tokens, result,
+                panels * kPanelRows, stretch);
+    store_result(call, result, panels * kPanelRows, first * kPanelRows, panels * kPanelRows);
+  });
+}
+
 // Scratch: float32 activations [tokens, k], a pointer to each, then per thread a product's scratch and its result.
-struct Layout {
+struct RowLayout {
   int64_t tokens, k, n, block;
   int64_t activations, pointers, product, result, total;  // bytes; product and result per thread
 };
 
-static Layout layout_of(const CpuCall& call) {
+static RowLayout row_layout(const CpuCall& call) {
   const CpuTensor &x = call.in[0], &w = call.in[1];
-  Layout l{};
+  RowLayout l{};
   l.tokens = x.rows;
   l.k = x.cols;
   l.n = w.dim[0];
@@ -27,16 +87,9 @@ static Layout layout_of(const CpuCall& call) {
   return l;
 }
 
-static bool supports(const CpuCall& call) {
-  return is_activation(call.in[0].dtype) && is_activation(call.out[0].dtype) && row_decoder(call.in[1].dtype);
-}
-
-static int64_t workspace(const CpuCall& call) { return layout_of(call).total; }
-
-static void launch(const CpuCall& call) {
-  const float alpha = static_cast<const MatmulParams*>(call.params)->alpha;
-  const CpuTensor &x = call.in[0], &w = call.in[1], &out = call.out[0];
-  const Layout l = layout_of(call);
+static void launch_rows(const CpuCall& call) {
+  const CpuTensor &x = call.in[0], &w = call.in[1];
+  const RowLayout l = row_layout(call);
   auto* activations = reinterpret_cast<float*>(call.scratch);
   std::byte* after = call.scratch + (l.activations + 63) / 64 * 64;
   auto** pointers = reinterpret_cast<const float**>(after);
@@ -53,11 +106,28 @@ static void launch(const CpuCall& call) {
     const int64_t first = task * l.block;
     const int64_t rows = l.n - first < l.block ? l.n - first : l.block;
     weight_product(w, w.data + first * w.stride[0], w.stride[0], rows, pointers, l.tokens, result, l.block, scratch);
-    if (alpha != 1.0f)
-      for (int64_t i = 0; i < l.tokens * l.block; ++i) result[i] *= alpha;
-    for (int64_t t = 0; t < l.tokens; ++t)
-      store_floats(result + t * l.block, out.row(t) + first * element_bytes(out.dtype), out.dtype, rows);
+    store_result(call, result, l.block, first, rows);
   });
+}
+
+static bool supports(const CpuCall& call) {
+  const CpuTensor &x = call.in[0], &w = call.in[1];
+  if (!is_activation(x.dtype) || !is_activation(call.out[0].dtype)) return false;
+  return w.panels ? panels_supported(x, w) : row_decoder(w.dtype) != nullptr;
+}
+
+static int64_t workspace(const CpuCall& call) {
+  const CpuTensor& w = call.in[1];
+  if (!w.panels) return row_layout(call).total;
+  const PanelLayout l = panel_layout(call, *panel_kernel(w.dtype));
+  return l.operand + call.team->size * l.per_thread;
+}
+
+static void launch(const CpuCall& call) {
+  if (call.in[1].panels)
+    launch_panels(call);
+  else
+    launch_rows(call);
 }
 
 extern const CpuKernel matmul_kernel;

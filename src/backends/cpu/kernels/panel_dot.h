@@ -1,0 +1,113 @@
+// Products of one panel with a few tokens' quantised activations: decode's inner loop, and the vector unit's prefill.
+// Integer sums are exact, so only the order of the blocks' float sums matters, and it is the same everywhere: decode,
+// prefill by vectors and prefill by tiles (panel_tiles.h) give the same bits.
+#pragma once
+
+#include "backends/cpu/kernels/panel_activations.h"
+#include "backends/cpu/kernels/panel_formats.h"
+
+namespace g4::G4_ISA_NAMESPACE {
+
+// What `quantize_row` multiplies its sums by for a format.
+template <class Format>
+inline constexpr int32_t kSumFactor = Format::kMinimum ? 1 : -Format::kOffset;
+
+// A block's contribution before the activation's scale: `sum` are its exact integer sums, kGroups of them.
+template <class Format>
+static G4_INLINE RowFloats block_value(const RowInts* sum, const RowFloats* scale, RowFloats minimum, int32_t act_sum) {
+  RowFloats value = to_floats(sum[0]) * scale[0];
+  if constexpr (Format::kMinimum) value = fma(minimum, all_rows(-static_cast<float>(act_sum)), value);
+  if constexpr (Format::kGroups == 2) value = fma(to_floats(sum[1]), scale[1], value);
+  return value;
+}
+
+// acc[t] += blocks [0, blocks) of a panel times the tokens' blocks from where x[t] points. Weights is a PanelFormat or
+// an UnpackedPanel of one.
+template <class Format, int kTokens, class Weights>
+static G4_INLINE void dot_blocks(const Weights& w, int64_t blocks, TokenBlocks* x, int64_t group_step, RowFloats* acc) {
+  constexpr int kGroups = Format::kGroups, kQuads = 8 / kGroups;
+  for (int64_t b = 0; b < blocks; ++b) {
+    Codes codes[8];
+    RowFloats scale[kGroups], minimum = {};
+    w.prefetch(b);
+    w.codes(b, codes);
+    w.scales(b, scale, &minimum);
+    RowInts sum[kTokens][kGroups];
+    for (int g = 0; g < kGroups; ++g) {
+      RowInts high[kTokens], low[kTokens];
+      for (int t = 0; t < kTokens; ++t) {
+        high[t] = RowInts{};
+        low[t] = Format::kMinimum ? RowInts{} : all_rows(x[t].sums[g * group_step]);
+      }
+      for (int j = g * kQuads; j < (g + 1) * kQuads; ++j)
+        for (int t = 0; t < kTokens; ++t) {
+          high[t] = dot4(high[t], codes[j], load_vector<int32_t>(x[t].codes + 4 * j));
+          low[t] = dot4(low[t], codes[j], load_vector<int32_t>(x[t].codes + 32 + 4 * j));
+        }
+      for (int t = 0; t < kTokens; ++t) sum[t][g] = (high[t] << 4) + low[t];
+    }
+    for (int t = 0; t < kTokens; ++t) {
+      const RowFloats value = block_value<Format>(sum[t], scale, minimum, Format::kMinimum ? *x[t].sums : 0);
+      acc[t] = fma(value, all_rows(*x[t].scales), acc[t]);
+      x[t].codes += x[t].code_step, x[t].scales += x[t].scale_step, x[t].sums += x[t].sum_step;
+    }
+  }
+}
+
+// A stretch of a panel with its codes and scales spelled out, for use with many tokens.
+template <class Format>
+struct UnpackedPanel {
+  std::byte* memory;
+  int64_t blocks;
+
+  static constexpr int64_t kScales = Format::kGroups + (Format::kMinimum ? 1 : 0);
+  static constexpr int64_t kBlockBytes = 512 + kScales * 64;
+
+  void unpack(const Format& w, int64_t first) const {
+    for (int64_t b = 0; b < blocks; ++b) {
+      Codes c[8];
+      w.codes(first + b, c);
+      for (int j = 0; j < 8; ++j) store_vector(memory + b * 512 + j * 64, c[j]);
+      unpack_scales(w, first, b, memory + blocks * 512);
+    }
+  }
+  static G4_INLINE void unpack_scales(const Format& w, int64_t first, int64_t b, std::byte* to) {
+    RowFloats scale[Format::kGroups], minimum = {};
+    w.scales(first + b, scale, &minimum);
+    for (int g = 0; g < Format::kGroups; ++g) store_vector(to + (b * kScales + g) * 64, scale[g]);
+    if constexpr (Format::kMinimum) store_vector(to + (b * kScales + Format::kGroups) * 64, minimum);
+  }
+  G4_INLINE void prefetch(int64_t) const {}
+  G4_INLINE void codes(int64_t b, Codes* out) const {
+    for (int j = 0; j < 8; ++j) out[j] = load_vector<Codes>(memory + b * 512 + j * 64);
+  }
+  G4_INLINE void scales(int64_t b, RowFloats* s, RowFloats* minimum) const {
+    load_scales(memory + blocks * 512, b, s, minimum);
+  }
+  static G4_INLINE void load_scales(const std::byte* from, int64_t b, RowFloats* s, RowFloats* minimum) {
+    for (int g = 0; g < Format::kGroups; ++g) s[g] = load_vector<RowFloats>(from + (b * kScales + g) * 64);
+    if constexpr (Format::kMinimum) *minimum = load_vector<RowFloats>(from + (b * kScales + Format::kGroups) * 64);
+  }
+};
+
+// out[t * stride + r] += ... for `tokens` tokens from `token` on, as dot_blocks.
+template <class Format, int kTokens, class Weights>
+static inline void dot_tokens(const Weights& w, int64_t blocks, const PanelActivations& a, int64_t token,
+                              int64_t tokens, int64_t first, float* out, int64_t stride) {
+  int64_t t = 0;
+  for (; t + kTokens <= tokens; t += kTokens) {
+    TokenBlocks x[kTokens];
+    RowFloats acc[kTokens];
+    for (int i = 0; i < kTokens; ++i) {
+      x[i] = a.token(token + t + i, first);
+      acc[i] = load_vector<RowFloats>(out + (t + i) * stride);
+    }
+    dot_blocks<Format, kTokens>(w, blocks, x, a.group_step(), acc);
+    for (int i = 0; i < kTokens; ++i) store_vector(out + (t + i) * stride, acc[i]);
+  }
+  if constexpr (kTokens > 1)
+    if (t < tokens)
+      dot_tokens<Format, (kTokens > 4 ? 4 : 1)>(w, blocks, a, token + t, tokens - t, first, out + t * stride, stride);
+}
+
+}  // namespace g4::G4_ISA_NAMESPACE

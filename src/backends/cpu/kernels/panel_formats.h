@@ -1,0 +1,264 @@
+// How a panel of each format is read (fields: panels.cpp). A format gives, for a block of 32 elements, eight vectors of
+// unsigned codes and the rows' float scales:
+//   weight = scale * (code - kOffset), or scale * code - minimum where kMinimum.
+// kGroups scales share a block (2: one for each half). Codes of kFourBit formats lie below 16.
+#pragma once
+
+#include "backends/cpu/kernels/panel_vectors.h"
+#include "tensor/dtype.h"
+#include "tensor/quant/decode_iq.h"
+
+namespace g4::G4_ISA_NAMESPACE {
+
+template <DType kType>
+struct PanelFormat;
+
+// Asks for what lies this far ahead of a block: a few hundred nanoseconds of one core's reading.
+inline constexpr int64_t kPanelAhead = 8192;
+template <int64_t kBytes>
+static G4_INLINE void prefetch_ahead(const std::byte* at) {
+  for (int64_t i = 0; i < kBytes; i += 64) __builtin_prefetch(at + kPanelAhead + i);
+}
+
+// Where a field begins: after the fields before it, `before` bytes of each row's blocks.
+static G4_INLINE const std::byte* field(const std::byte* panel, int64_t blocks, int64_t before) {
+  return panel + blocks * before * 16;
+}
+
+// Codes 0-15 and 16-31 of a block in the two halves of 16 bytes a row.
+static G4_INLINE void split_nibbles(const std::byte* q, Codes* out) {
+  for (int j = 0; j < 4; ++j) {
+    const Codes c = load_vector<Codes>(q + j * 64);
+    out[j] = code_bits<0, 15>(c);
+    out[j + 4] = code_bits<4, 15>(c);
+  }
+}
+
+// Adds 16 to the codes whose bit is set in their row's 32 bits.
+static G4_INLINE void add_fifth_bits(const std::byte* bits, Codes* codes) {
+  const RowInts words = load_vector<RowInts>(bits);
+  for (int j = 0; j < 8; ++j) {
+    // The nibble of quad j, spread over the four bytes of each row: bit i to byte i.
+    const RowInts nibble = (words >> (4 * j)) & 15;
+    const RowInts spread = (nibble | nibble << 7 | nibble << 14 | nibble << 21) & 0x01010101;
+    codes[j] |= (Codes)(spread << 4);
+  }
+}
+
+template <>
+struct PanelFormat<DType::Q4_0> {
+  static constexpr int kOffset = 8, kGroups = 1;
+  static constexpr bool kMinimum = false, kFourBit = true;
+  const std::byte *d, *q;
+  PanelFormat(const std::byte* panel, int64_t k) : d(panel), q(field(panel, k / 32, 2)) {}
+  G4_INLINE void prefetch(int64_t b) const { prefetch_ahead<256>(q + b * 256); }
+  G4_INLINE void codes(int64_t b, Codes* out) const { split_nibbles(q + b * 256, out); }
+  G4_INLINE void scales(int64_t b, RowFloats* s, RowFloats*) const { *s = load_halves(d + b * 32); }
+};
+
+template <>
+struct PanelFormat<DType::Q4_1> {
+  static constexpr int kOffset = 0, kGroups = 1;
+  static constexpr bool kMinimum = true, kFourBit = true;
+  const std::byte *d, *m, *q;
+  PanelFormat(const std::byte* panel, int64_t k) : d(panel), m(field(panel, k / 32, 2)), q(field(panel, k / 32, 4)) {}
+  G4_INLINE void prefetch(int64_t b) const { prefetch_ahead<256>(q + b * 256); }
+  G4_INLINE void codes(int64_t b, Codes* out) const { split_nibbles(q + b * 256, out); }
+  G4_INLINE void scales(int64_t b, RowFloats* s, RowFloats* minimum) const {
+    *s = load_halves(d + b * 32);
+    *minimum = -load_halves(m + b * 32);
+  }
+};
+
+template <>
+struct PanelFormat<DType::Q5_0> {
+  static constexpr int kOffset = 16, kGroups = 1;
+  static constexpr bool kMinimum = false, kFourBit = false;
+  const std::byte *d, *high, *q;
+  PanelFormat(const std::byte* panel, int64_t k)
+      : d(panel), high(field(panel, k / 32, 2)), q(field(panel, k / 32, 6)) {}
+  G4_INLINE void prefetch(int64_t b) const { prefetch_ahead<256>(q + b * 256); }
+  G4_INLINE void codes(int64_t b, Codes* out) const {
+    split_nibbles(q + b * 256, out);
+    add_fifth_bits(high + b * 64, out);
+  }
+  G4_INLINE void scales(int64_t b, RowFloats* s, RowFloats*) const { *s = load_halves(d + b * 32); }
+};
+
+template <>
+struct PanelFormat<DType::Q5_1> {
+  static constexpr int kOffset = 0, kGroups = 1;
+  static constexpr bool kMinimum = true, kFourBit = false;
+  const std::byte *d, *m, *high, *q;
+  PanelFormat(const std::byte* panel, int64_t k)
+      : d(panel), m(field(panel, k / 32, 2)), high(field(panel, k / 32, 4)), q(field(panel, k / 32, 8)) {}
+  G4_INLINE void prefetch(int64_t b) const { prefetch_ahead<256>(q + b * 256); }
+  G4_INLINE void codes(int64_t b, Codes* out) const {
+    split_nibbles(q + b * 256, out);
+    add_fifth_bits(high + b * 64, out);
+  }
+  G4_INLINE void scales(int64_t b, RowFloats* s, RowFloats* minimum) const {
+    *s = load_halves(d + b * 32);
+    *minimum = -load_halves(m + b * 32);
+  }
+};
+
+template <>
+struct PanelFormat<DType::Q8_0> {
+  static constexpr int kOffset = 128, kGroups = 1;
+  static constexpr bool kMinimum = false, kFourBit = false;
+  const std::byte *d, *q;
+  PanelFormat(const std::byte* panel, int64_t k) : d(panel), q(field(panel, k / 32, 2)) {}
+  G4_INLINE void prefetch(int64_t b) const { prefetch_ahead<512>(q + b * 512); }
+  G4_INLINE void codes(int64_t b, Codes* out) const {
+    for (int j = 0; j < 8; ++j) out[j] = load_vector<Codes>(q + b * 512 + j * 64) ^ 0x80;
+  }
+  G4_INLINE void scales(int64_t b, RowFloats* s, RowFloats*) const { *s = load_halves(d + b * 32); }
+};
+
+// Eight 6-bit scales and minima of a super-block, their 12 bytes side by side for the 16 rows: decode_k.h.
+struct PanelKScales {
+  const std::byte *d, *dmin, *packed;
+  PanelKScales(const std::byte* panel, int64_t blocks)
+      : d(panel), dmin(field(panel, blocks, 2)), packed(field(panel, blocks, 4)) {}
+  G4_INLINE void scales(int64_t b, RowFloats* s, RowFloats* minimum) const {
+    const int64_t block = b / 8, j = b % 8;
+    const std::byte* at = packed + block * 12 * 16;
+    const auto row_bytes = [&](int64_t i) { return load_vector<RowBytes>(at + i * 16); };
+    RowBytes scale, low;
+    if (j < 4) {
+      scale = row_bytes(j) & 63;
+      low = row_bytes(j + 4) & 63;
+    } else {
+      const RowBytes halves = row_bytes(j + 4);
+      scale = (halves & 15) | ((row_bytes(j - 4) >> 2) & 48);
+      low = (halves >> 4) | ((row_bytes(j) >> 2) & 48);
+    }
+    *s = load_halves(d + block * 32) * to_floats(to_ints(scale));
+    *minimum = load_halves(dmin + block * 32) * to_floats(to_ints(low));
+  }
+};
+
+// Nibbles of K formats: 32 bytes a row hold two blocks, the low halves the first.
+static G4_INLINE void pair_nibbles(const std::byte* q, bool second, Codes* out) {
+  for (int j = 0; j < 8; ++j) {
+    const Codes c = load_vector<Codes>(q + j * 64);
+    out[j] = second ? code_bits<4, 15>(c) : code_bits<0, 15>(c);
+  }
+}
+
+template <>
+struct PanelFormat<DType::Q4_K> : PanelKScales {
+  static constexpr int kOffset = 0, kGroups = 1;
+  static constexpr bool kMinimum = true, kFourBit = true;
+  const std::byte* q;
+  PanelFormat(const std::byte* panel, int64_t k) : PanelKScales(panel, k / 256), q(field(panel, k / 256, 16)) {}
+  G4_INLINE void prefetch(int64_t b) const { prefetch_ahead<256>(q + b * 256); }
+  G4_INLINE void codes(int64_t b, Codes* out) const { pair_nibbles(q + b / 2 * 512, b % 2, out); }
+};
+
+template <>
+struct PanelFormat<DType::Q5_K> : PanelKScales {
+  static constexpr int kOffset = 0, kGroups = 1;
+  static constexpr bool kMinimum = true, kFourBit = false;
+  const std::byte *high, *q;
+  PanelFormat(const std::byte* panel, int64_t k)
+      : PanelKScales(panel, k / 256), high(field(panel, k / 256, 16)), q(field(panel, k / 256, 48)) {}
+  G4_INLINE void prefetch(int64_t b) const { prefetch_ahead<256>(q + b * 256); }
+  G4_INLINE void codes(int64_t b, Codes* out) const {
+    pair_nibbles(q + b / 2 * 512, b % 2, out);
+    for (int j = 0; j < 8; ++j) {
+      const CodePairs bits = load_vector<CodePairs>(high + b / 8 * 512 + j * 64) >> static_cast<int>(b % 8);
+      out[j] |= (Codes)((bits << 4)) & 16;
+    }
+  }
+};
+
+template <>
+struct PanelFormat<DType::Q6_K> {
+  static constexpr int kOffset = 32, kGroups = 2;
+  static constexpr bool kMinimum = false, kFourBit = false;
+  const std::byte *q, *high, *scale, *d;
+  PanelFormat(const std::byte* panel, int64_t k)
+      : q(panel), high(field(panel, k / 256, 128)), scale(field(panel, k / 256, 192)), d(field(panel, k / 256, 208)) {}
+  G4_INLINE void prefetch(int64_t b) const { prefetch_ahead<256>(q + b * 256); }
+  G4_INLINE void codes(int64_t b, Codes* out) const {
+    const int64_t run = b / 4, part = b % 4;  // of 128 elements: 64 bytes a row of nibbles, 32 of pairs
+    pair_nibbles(q + run * 1024 + (part & 1) * 512, part >= 2, out);
+    for (int j = 0; j < 8; ++j) {
+      const CodePairs bits = load_vector<CodePairs>(high + run * 512 + j * 64) >> static_cast<int>(2 * part);
+      out[j] |= (Codes)((bits & 0x0303) << 4);
+    }
+  }
+  G4_INLINE void scales(int64_t b, RowFloats* s, RowFloats*) const {
+    typedef int8_t SignedRowBytes __attribute__((vector_size(16)));
+    const RowFloats factor = load_halves(d + b / 8 * 32);
+    for (int g = 0; g < 2; ++g) {
+      const auto bytes = load_vector<SignedRowBytes>(scale + (b / 8 * 16 + b % 8 * 2 + g) * 16);
+      s[g] = factor * to_floats(__builtin_convertvector(bytes, RowInts));
+    }
+  }
+};
+
+// Nibbles that index a table; codes are its values raised by kOffset.
+struct PanelTable {
+  uint8_t raised[16];
+  explicit PanelTable(const int8_t* values, int offset) {
+    for (int i = 0; i < 16; ++i) raised[i] = static_cast<uint8_t>(values[i] + offset);
+  }
+  G4_INLINE void codes(const std::byte* q, Codes* out) const {
+    split_nibbles(q, out);
+    for (int j = 0; j < 8; ++j) out[j] = look_up_codes(raised, out[j]);
+  }
+};
+
+template <>
+struct PanelFormat<DType::IQ4_NL> {
+  static constexpr int kOffset = 128, kGroups = 1;
+  static constexpr bool kMinimum = false, kFourBit = false;
+  PanelTable table{kIq4Values, kOffset};
+  const std::byte *d, *q;
+  PanelFormat(const std::byte* panel, int64_t k) : d(panel), q(field(panel, k / 32, 2)) {}
+  G4_INLINE void prefetch(int64_t b) const { prefetch_ahead<256>(q + b * 256); }
+  G4_INLINE void codes(int64_t b, Codes* out) const { table.codes(q + b * 256, out); }
+  G4_INLINE void scales(int64_t b, RowFloats* s, RowFloats*) const { *s = load_halves(d + b * 32); }
+};
+
+template <>
+struct PanelFormat<DType::IQ4_XS> {
+  static constexpr int kOffset = 128, kGroups = 1;
+  static constexpr bool kMinimum = false, kFourBit = false;
+  PanelTable table{kIq4Values, kOffset};
+  const std::byte *d, *high, *low, *q;
+  PanelFormat(const std::byte* panel, int64_t k)
+      : d(panel), high(field(panel, k / 256, 2)), low(field(panel, k / 256, 4)), q(field(panel, k / 256, 8)) {}
+  G4_INLINE void prefetch(int64_t b) const { prefetch_ahead<256>(q + b * 256); }
+  G4_INLINE void codes(int64_t b, Codes* out) const { table.codes(q + b * 256, out); }
+  G4_INLINE void scales(int64_t b, RowFloats* s, RowFloats*) const {
+    typedef uint16_t RowWords __attribute__((vector_size(32)));
+    const int64_t block = b / 8;
+    const int j = static_cast<int>(b % 8);
+    const RowInts top = __builtin_convertvector(load_vector<RowWords>(high + block * 32), RowInts) >> (2 * j);
+    const RowInts bottom = to_ints(load_vector<RowBytes>(low + (block * 4 + j / 2) * 16)) >> (4 * (j & 1));
+    *s = load_halves(d + block * 32) * to_floats(((bottom & 15) | (top & 3) << 4) - 32);
+  }
+};
+
+template <>
+struct PanelFormat<DType::MXFP4> {
+  static constexpr int kOffset = 16, kGroups = 1;
+  static constexpr bool kMinimum = false, kFourBit = false;
+  PanelTable table{kMxfp4Values, kOffset};
+  const std::byte *exponent, *q;
+  PanelFormat(const std::byte* panel, int64_t k) : exponent(panel), q(field(panel, k / 32, 1)) {}
+  G4_INLINE void prefetch(int64_t b) const { prefetch_ahead<256>(q + b * 256); }
+  G4_INLINE void codes(int64_t b, Codes* out) const { table.codes(q + b * 256, out); }
+  G4_INLINE void scales(int64_t b, RowFloats* s, RowFloats*) const {  // decode_iq.h's mxfp4_scale
+    const RowInts e = to_ints(load_vector<RowBytes>(exponent + b * 16));
+    const RowInts normal = (e - 1) << 23, subnormal = all_rows(0x00200000) << e;
+    const RowInts small = e < 2;
+    *s = (RowFloats)((small & subnormal) | (~small & normal));
+  }
+};
+
+}  // namespace g4::G4_ISA_NAMESPACE

@@ -1,0 +1,182 @@
+// Matrices in panels (panels.h) times a list of tokens: what matmul and expert_matmul share. Activations are prepared
+// once (quantised, or kept as bfloat16 and float32); a task then multiplies some panels with all tokens of a range.
+#pragma once
+
+#include "backends/cpu/kernels/panel_bf16.h"
+
+namespace g4::G4_ISA_NAMESPACE {
+
+// Up to this many tokens weights are read straight from the panel; above, a stretch of it is unpacked once.
+inline constexpr int64_t kFewTokens = 4;
+// Blocks of a stretch: 2048 elements, whose unpacked codes stay in the caches.
+inline constexpr int64_t kStretch = 32;
+
+// One matrix product's activations. For more than kFewTokens they lie in tiles, and products begin at whole tiles.
+struct PanelOperand {
+  PanelActivations quantized;
+  float* floats;      // of bfloat16 panels: [rows, k]
+  std::byte* halves;  // and as bfloat16, for tiles
+  int64_t k;
+};
+
+// What the kernels know of a format.
+struct PanelKernel {
+  DType dtype;
+  int64_t groups;      // 0: bfloat16
+  int32_t sum_factor;  // see quantize_row
+  // out[t * stride + r] (zeroed) += panels [0, panels), panel_bytes apart, times tokens [token, token + tokens).
+  void (*product)(const std::byte* panel, int64_t panel_bytes, int64_t panels, const PanelOperand& x, int64_t token,
+                  int64_t tokens, float* out, int64_t stride, std::byte* scratch);
+  int64_t stretch_bytes;  // of scratch for each product
+  int tile_depth;         // see TileScope
+};
+
+template <class Format>
+static void quantized_product(const std::byte* panel, int64_t panel_bytes, int64_t panels, const PanelOperand& x,
+                              int64_t token, int64_t tokens, float* out, int64_t stride, std::byte* scratch) {
+  const PanelActivations& a = x.quantized;
+  if (tokens <= kFewTokens) {
+    for (int64_t p = 0; p < panels; ++p)
+      dot_tokens<Format, 4>(Format(panel + p * panel_bytes, x.k), a.blocks, a, token, tokens, 0, out + p * kPanelRows,
+                            stride);
+    return;
+  }
+  for (int64_t first = 0; first < a.blocks; first += kStretch) {
+    const int64_t blocks = a.blocks - first < kStretch ? a.blocks - first : kStretch;
+    for (int64_t p = 0; p < panels; ++p) {
+      const Format format(panel + p * panel_bytes, x.k);
+#if defined(__AMX_INT8__)
+      const TilePanel<Format> weights{scratch, blocks};
+      weights.unpack(format, first);
+      for (int64_t t = 0; t < tokens; t += kTokenTile)
+        tile_tokens<Format>(weights, a, token + t, first, out + t * stride + p * kPanelRows, stride);
+#else
+      const UnpackedPanel<Format> weights{scratch, blocks};
+      weights.unpack(format, first);
+      dot_tokens<Format, 8>(weights, blocks, a, token, tokens, first, out + p * kPanelRows, stride);
+#endif
+    }
+  }
+}
+
+static inline void bf16_product(const std::byte* panel, int64_t panel_bytes, int64_t panels, const PanelOperand& x,
+                                int64_t token, int64_t tokens, float* out, int64_t stride, std::byte*) {
+#if defined(__AMX_BF16__)
+  if (tokens > kFewTokens) {
+    for (int64_t t = 0; t < tokens; t += 2 * kTokenTile) {
+      const std::byte* rows = x.halves + half_offset(token + t, 0, x.k);
+      const bool two = t + kTokenTile < tokens;
+      int64_t p = 0;
+      for (; p + 2 <= panels; p += 2) {
+        float* to = out + t * stride + p * kPanelRows;
+        if (two)
+          tile_bf16<true, true>(panel + p * panel_bytes, panel_bytes, x.k, rows, to, stride);
+        else
+          tile_bf16<true, false>(panel + p * panel_bytes, panel_bytes, x.k, rows, to, stride);
+      }
+      for (; p < panels; ++p) {
+        float* to = out + t * stride + p * kPanelRows;
+        if (two)
+          tile_bf16<false, true>(panel + p * panel_bytes, panel_bytes, x.k, rows, to, stride);
+        else
+          tile_bf16<false, false>(panel + p * panel_bytes, panel_bytes, x.k, rows, to, stride);
+      }
+    }
+    return;
+  }
+#endif
+  for (int64_t p = 0; p < panels; ++p)
+    dot_bf16_tokens<8>(panel + p * panel_bytes, x.k, x.floats + token * x.k, x.k, tokens, out + p * kPanelRows, stride);
+}
+
+template <class Format>
+static constexpr PanelKernel quantized_kernel(DType dtype) {
+#if defined(__AMX_INT8__)
+  constexpr int64_t kBlockBytes = TilePanel<Format>::kBlockBytes;
+  constexpr int kDepth = TilePanel<Format>::kDepth;
+#else
+  constexpr int64_t kBlockBytes = UnpackedPanel<Format>::kBlockBytes;
+  constexpr int kDepth = 0;
+#endif
+  return {dtype, Format::kGroups, kSumFactor<Format>, quantized_product<Format>, kStretch * kBlockBytes, kDepth};
+}
+
+template <DType... kTypes>
+struct QuantizedPanels {
+  static constexpr PanelKernel kEntries[] = {quantized_kernel<PanelFormat<kTypes>>(kTypes)...};
+};
+using AllQuantizedPanels = QuantizedPanels<DType::Q8_0, DType::Q4_0, DType::Q4_1, DType::Q5_0, DType::Q5_1, DType::Q4_K,
+                                           DType::Q5_K, DType::Q6_K, DType::IQ4_NL, DType::IQ4_XS, DType::MXFP4>;
+inline constexpr PanelKernel kBf16Panels{DType::BF16, 0, 0, bf16_product, 0, 16};
+
+// nullptr where a format has no panels.
+static inline const PanelKernel* panel_kernel(DType dtype) {
+  if (!kHasPanels) return nullptr;
+  if (dtype == DType::BF16) return &kBf16Panels;
+  for (const PanelKernel& kernel : AllQuantizedPanels::kEntries)
+    if (kernel.dtype == dtype) return &kernel;
+  return nullptr;
+}
+
+static G4_INLINE int64_t align64(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+
+static G4_INLINE int64_t whole_tiles(int64_t tokens) { return (tokens + kTokenTile - 1) / kTokenTile * kTokenTile; }
+
+// Bytes of an operand of `rows` activations, and the operand in such memory.
+static inline int64_t operand_bytes(const PanelKernel& kernel, int64_t rows, int64_t k) {
+  rows = whole_tiles(rows);
+  if (kernel.groups) return align64(activation_bytes(rows, k / kActBlock, kernel.groups));
+  return align64(rows * k * 4) + (kHasTiles ? align64(rows * k * 2) : 0);
+}
+static inline PanelOperand operand_at(const PanelKernel& kernel, std::byte* memory, int64_t rows, int64_t k,
+                                      bool tiled) {
+  rows = whole_tiles(rows);
+  if (kernel.groups) return {activations_at(memory, rows, k / kActBlock, kernel.groups, tiled), nullptr, nullptr, k};
+  return {{}, reinterpret_cast<float*>(memory), memory + align64(rows * k * 4), k};
+}
+
+// Prepares row `r` of x as activation t; `buffer` holds k floats and as many bfloat16.
+static inline void prepare_row(const PanelKernel& kernel, const CpuTensor& x, int64_t r, const PanelOperand& operand,
+                               int64_t t, float* buffer) {
+  const int64_t k = operand.k;
+  const float* floats = floats_of(x, r, buffer);
+  if (kernel.groups) return quantize_row(floats, kernel.sum_factor, operand.quantized, t);
+  __builtin_memcpy(operand.floats + t * k, floats, static_cast<size_t>(k) * 4);
+  if (!kHasTiles) return;
+  auto* halves = reinterpret_cast<std::byte*>(buffer + k);
+  store_floats(floats, halves, DType::BF16, k);
+  for (int64_t i = 0; i < k; i += kBf16Block)
+    __builtin_memcpy(operand.halves + half_offset(t, i, k), halves + i * 2, kBf16Block * 2);
+}
+
+static inline bool panels_supported(const CpuTensor& x, const CpuTensor& w) {
+  const PanelKernel* kernel = panel_kernel(w.dtype);
+  if (!kernel || w.cols % kActBlock) return false;
+  return kernel->groups || x.dtype == DType::BF16;
+}
+
+// Panels of one task: enough work to hand out, few enough that results and unpacked weights stay in the cache.
+static G4_INLINE int64_t panels_per_task(int64_t panels, int64_t panel_bytes, int64_t tokens, int64_t threads) {
+  const int64_t wanted = tokens <= kFewTokens ? 64 * 1024 / panel_bytes : 8;
+  const int64_t fair = panels / (threads * 4);
+  const int64_t most = fair < wanted ? fair : wanted;
+  return most < 1 ? 1 : (most > 16 ? 16 : most);
+}
+
+// One task's product, with tiles in shape: see PanelKernel::product.
+static inline void run_product(const PanelKernel& kernel, const std::byte* panel, int64_t panel_bytes, int64_t panels,
+                               const PanelOperand& x, int64_t token, int64_t tokens, float* out, int64_t stride,
+                               std::byte* scratch) {
+  const int64_t padded = tokens <= kFewTokens ? tokens : (tokens + kTokenTile - 1) / kTokenTile * kTokenTile;
+  for (int64_t i = 0; i < padded; ++i)
+    for (int64_t j = 0; j < panels * kPanelRows; ++j) out[i * stride + j] = 0;
+#if defined(__AMX_INT8__)
+  if (tokens > kFewTokens) {
+    const TileScope tiles(kernel.tile_depth);
+    return kernel.product(panel, panel_bytes, panels, x, token, tokens, out, stride, scratch);
+  }
+#endif
+  kernel.product(panel, panel_bytes, panels, x, token, tokens, out, stride, scratch);
+}
+
+}  // namespace g4::G4_ISA_NAMESPACE
