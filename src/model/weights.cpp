@@ -35,7 +35,7 @@ Tensor Weights::load(const std::string& name) {
   if (spec.use == WeightUse::Vector)
     for (float x : float_values(*tensor, spec.shape.elements()))
       if (!std::isfinite(x)) fail<ModelError>("weights", name, ": holds a value that is not finite");
-  DeviceWeights imported = import_({tensor->dtype, tensor->shape, spec.use, tensor->data, file_});
+  DeviceWeights imported = import_({tensor->dtype, tensor->shape, spec.use, tensor->data, file_, true});
   buffers_.push_back(std::move(imported.buffer));
   bytes_ += static_cast<int64_t>(tensor->data.size());
   parameters_ += tensor->shape.elements();
@@ -47,8 +47,7 @@ Tensor Weights::load(const std::string& name) {
 Tensor Weights::constant(const std::vector<float>& values) {
   const auto owned = std::make_shared<const std::vector<float>>(values);
   const Shape shape{static_cast<int64_t>(values.size())};
-  buffers_.push_back(
-      import_({DType::F32, shape, WeightUse::Vector, std::as_bytes(std::span(*owned)), owned}).buffer);
+  buffers_.push_back(import_({DType::F32, shape, WeightUse::Vector, std::as_bytes(std::span(*owned)), owned}).buffer);
   return Tensor(DType::F32, shape, buffers_.back().get(), 0);
 }
 

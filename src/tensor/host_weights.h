@@ -21,6 +21,7 @@ struct HostWeights {
   WeightUse use = WeightUse::Vector;
   std::span<const std::byte> bytes;
   std::shared_ptr<const void> keep_alive;
+  bool mapped = false;  // a mapped file's, whose pages may be let go once they are copied
 };
 
 struct DeviceWeights {

@@ -32,3 +32,9 @@ def nmse(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
         error += float(np.sum((row - exact) ** 2))
         size += float(np.sum(exact**2))
     return error / size
+
+
+def row_nmse(found: NDArray[np.float32], expected: NDArray[np.float32]) -> NDArray[np.float64]:
+    """[rows]: each row's squared error over its squared size."""
+    exact = expected.astype(np.float64)
+    return np.asarray(((found - exact) ** 2).sum(axis=1) / (exact**2).sum(axis=1))

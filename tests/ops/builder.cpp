@@ -59,6 +59,17 @@ Var Builder::tokens(const Data& data, Layout layout) {
   return place(variant_.row ? data.row(*variant_.row) : data, layout, false);
 }
 
+Var Builder::matrix(const Data& data) {
+  Tensor t(data.dtype, data.shape, nullptr, 0);
+  const auto memory = std::make_shared<std::vector<std::byte>>(data.bytes);
+  DeviceWeights weights =
+      backend_.import({data.dtype, data.shape, WeightUse::Matrix, {memory->data(), memory->size()}, memory});
+  t.layout = weights.layout;
+  buffers_.push_back(std::move(weights.buffer));
+  t.buffer = buffers_.back().get();
+  return graph_.external(t, concat("in", buffers_.size()));
+}
+
 Var Builder::cache(const Data& data, Layout layout, const Bound& bound) {
   const Var v = place(data, layout, true);
   outputs_.push_back({"", graph_.value(v.id).tensor, bound});

@@ -15,6 +15,7 @@
 
 #include "backends/registry.h"
 #include "ops/op_table.h"
+#include "ops/panel_layouts.h"
 #include "ops/runner.h"
 #include "ops/support.h"
 
@@ -52,7 +53,7 @@ Options parse(int argc, char** argv) {
 
 std::string first_difference(const std::vector<Result>& a, const std::vector<Result>& b) {
   for (size_t i = 0; i < a.size(); ++i)
-    if (a[i].bytes != b[i].bytes) return concat("result ", i);
+    if (!same_bits(a[i], b[i])) return concat("result ", i);
   return "";
 }
 
@@ -75,6 +76,7 @@ class Checker {
     for (const int n_threads : {1, 2, 3}) {
       BackendOptions options;
       options.n_threads = n_threads;
+      options.activations = DType::BF16;  // else matrices stay in rows
       backends_.push_back(create_backend(backend, options));
     }
   }
@@ -83,6 +85,7 @@ class Checker {
 
   // Empty, or what is wrong.
   std::string check(const OpCase& c) {
+    if (c.panels && has_panels(backend()) && !in_panels(c, backend())) return "its matrix lies in rows, not in panels";
     const std::vector<Result> got = run(c, backend(), {});
     Variant wide;
     wide.wide = true;
@@ -118,6 +121,11 @@ int check_all(const Options& options) {
   Checker checker(options.backend);
   std::printf("%s: %s\n", options.backend.c_str(), checker.backend().device().description.c_str());
   int passed = 0, failed = 0, lacking = 0;
+  if (options.backend == "cpu") {
+    const std::string wrong = wrong_cpu_layouts();
+    if (!wrong.empty()) std::printf("FAILED layouts: %s\n", wrong.c_str());
+    ++(wrong.empty() ? passed : failed);
+  }
   std::set<std::string> covered;
   for (const OpCase& c : all_cases()) {
     if (c.label.find(options.filter) == std::string::npos) continue;
@@ -169,8 +177,9 @@ int write_support(const Options& options) {
 
 OpCases all_cases() {
   OpCases all;
-  for (const auto group : {elementwise_cases, gelu_cases, softcap_cases, norm_cases, rope_cases, matmul_cases,
-                           expert_cases, embed_cases, router_cases, attention_cases, kv_write_cases}) {
+  for (const auto group :
+       {elementwise_cases, gelu_cases, softcap_cases, norm_cases, rope_cases, matmul_cases, expert_cases, embed_cases,
+        panel_matmul_cases, panel_expert_cases, panel_embed_cases, router_cases, attention_cases, kv_write_cases}) {
     OpCases cases = group();
     all.insert(all.end(), std::make_move_iterator(cases.begin()), std::make_move_iterator(cases.end()));
   }

@@ -32,6 +32,8 @@ class Builder {
   Var input(const Data& data, Layout layout = Layout::Contiguous);
   // Dimension 0 counts tokens; a one-token variant gets one of them.
   Var tokens(const Data& data, Layout layout = Layout::Contiguous);
+  // A weight matrix in the layout that the backend chooses; rows on the reference.
+  Var matrix(const Data& data);
   // Memory that the operation writes; its bytes afterwards, gaps included, are a result.
   Var cache(const Data& data, Layout layout, const Bound& bound);
 
@@ -64,6 +66,7 @@ struct OpCase {
   std::string format;  // groups cases in the support table: a weight format or an activation's dtype
   std::string label;   // unique; also the seed
   std::function<void(Builder&)> build;
+  bool panels = false;   // its matrix lies in panels where the backend has them
   int64_t n_tokens = 0;  // 0: tokens are not independent rows of this operation's result
 };
 
@@ -77,6 +80,9 @@ OpCases rope_cases();
 OpCases matmul_cases();
 OpCases expert_cases();
 OpCases embed_cases();
+OpCases panel_matmul_cases();
+OpCases panel_expert_cases();
+OpCases panel_embed_cases();
 OpCases router_cases();
 OpCases attention_cases();
 OpCases kv_write_cases();

@@ -58,6 +58,14 @@ bool supported(const OpCase& c, Backend& backend) {
                      [&](const Node& node) { return backend.supports(call_of(graph, node)); });
 }
 
+bool in_panels(const OpCase& c, Backend& backend) {
+  Graph graph;
+  Builder builder(graph, backend, c.label, {});
+  c.build(builder);
+  return std::any_of(graph.values().begin(), graph.values().end(),
+                     [](const Value& value) { return value.tensor.layout == TensorLayout::Panels; });
+}
+
 std::vector<Result> run(const OpCase& c, Backend& backend, const Variant& variant) {
   Graph graph;
   Builder builder(graph, backend, c.label, variant);
@@ -82,6 +90,16 @@ std::vector<Result> run(const OpCase& c, Backend& backend, const Variant& varian
     results.push_back(std::move(result));
   }
   return results;
+}
+
+bool same_bits(const Result& a, const Result& b) {
+  if (a.bytes == b.bytes) return true;
+  if (!is_float(a.dtype) || a.bytes.size() != b.bytes.size()) return false;
+  const std::vector<double> x = decode(a), y = decode(b);
+  for (size_t i = 0; i < x.size(); ++i)
+    if (!(std::isnan(x[i]) && std::isnan(y[i])) && (x[i] != y[i] || std::signbit(x[i]) != std::signbit(y[i])))
+      return false;
+  return true;
 }
 
 std::string difference(const Result& got, const Result& reference) {

@@ -15,7 +15,13 @@ struct Result {
 // Whether the backend takes every node of the case's graph as it is.
 bool supported(const OpCase& c, Backend& backend);
 
+// Whether the case reads a matrix in panels on this backend.
+bool in_panels(const OpCase& c, Backend& backend);
+
 std::vector<Result> run(const OpCase& c, Backend& backend, const Variant& variant);
+
+// Equal bits, a NaN being equal to any other: its sign depends on the order of a product's operands.
+bool same_bits(const Result& a, const Result& b);
 
 // Empty when `got` lies within its bound of the reference's result, else what is wrong. Float outputs of the reference
 // are float32.

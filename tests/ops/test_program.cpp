@@ -30,9 +30,7 @@ class AddOnly final : public Backend {
   std::string name() const override { return "add-only"; }
   DeviceInfo device() const override { return reference().device(); }
   std::unique_ptr<Buffer> allocate(int64_t bytes) override { return reference().allocate(bytes); }
-  DeviceWeights import(const HostWeights& weights) override {
-    return reference().import(weights);
-  }
+  DeviceWeights import(const HostWeights& weights) override { return reference().import(weights); }
   bool supports(const OpCall& call) const override { return call.op == &add_op; }
   int64_t workspace(const OpCall&) const override { return 4096; }
   std::unique_ptr<Executable> compile(std::shared_ptr<const PlacedGraph> graph, size_t first, size_t last,

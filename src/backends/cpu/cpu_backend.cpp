@@ -107,8 +107,9 @@ class CpuBackend final : public Backend {
       const int64_t begin = task * step, end = std::min(panels, begin + step);
       for (int64_t p = begin; p < end; ++p)
         pack_panel(weights.dtype, weights.bytes.data() + p * panel, row, row, packed->host() + p * panel);
-      MappedFile::release(
-          weights.bytes.subspan(static_cast<size_t>(begin * panel), static_cast<size_t>((end - begin) * panel)));
+      if (weights.mapped)
+        MappedFile::release(
+            weights.bytes.subspan(static_cast<size_t>(begin * panel), static_cast<size_t>((end - begin) * panel)));
     });
     return {std::move(packed), TensorLayout::Panels};
   }

@@ -1,16 +1,11 @@
 #include "backends/cpu/isa.h"
 
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include <cstdlib>
 #include <fstream>
 #include <string>
 
 #include "base/mapped_file.h"
+#include "base/processor.h"
 #include "base/thread_pool.h"
 
 namespace g4 {
@@ -35,21 +30,6 @@ struct Candidate {
   bool runs;
 };
 
-#if defined(__x86_64__)
-// Whether the processor has AMX with int8 and bf16 and the system lets this process use its tiles (asked once).
-bool tiles_granted() {
-  static const bool granted = [] {
-    unsigned a = 0, b = 0, c = 0, d = 0;
-    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
-    constexpr unsigned kBf16 = 1u << 22, kTile = 1u << 24, kInt8 = 1u << 25;
-    if ((d & (kBf16 | kTile | kInt8)) != (kBf16 | kTile | kInt8)) return false;
-    constexpr long kRequestPermission = 0x1023, kTileData = 18;  // asm/prctl.h; the state's number in XCR0
-    return ::syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
-  }();
-  return granted;
-}
-#endif
-
 // Best first.
 std::vector<Candidate> candidates() {
   std::vector<Candidate> all;
@@ -58,7 +38,7 @@ std::vector<Candidate> candidates() {
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
                       __builtin_cpu_supports("avx512vnni");
-  all.push_back({&amx::kernel_set, avx512 && tiles_granted()});
+  all.push_back({&amx::kernel_set, avx512 && amx_granted()});
   all.push_back({&avx512::kernel_set, avx512});
   all.push_back({&avx2::kernel_set, avx2});
 #endif

@@ -255,7 +255,7 @@ struct PanelFormat<DType::MXFP4> {
   G4_INLINE void codes(int64_t b, Codes* out) const { table.codes(q + b * 256, out); }
   G4_INLINE void scales(int64_t b, RowFloats* s, RowFloats*) const {  // decode_iq.h's mxfp4_scale
     const RowInts e = to_ints(load_vector<RowBytes>(exponent + b * 16));
-    const RowInts normal = (e - 1) << 23, subnormal = all_rows(0x00200000) << e;
+    const RowInts normal = (e - 1) << 23, subnormal = all_rows(0x00200000) << (e & 1);
     const RowInts small = e < 2;
     *s = (RowFloats)((small & subnormal) | (~small & normal));
   }

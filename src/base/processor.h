@@ -1,0 +1,9 @@
+// What only the system can say about the processor.
+#pragma once
+
+namespace g4 {
+
+// Whether the processor has AMX with int8 and bf16 and the system lets this process use its tiles (asked for once).
+bool amx_granted();
+
+}  // namespace g4
