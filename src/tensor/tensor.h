@@ -11,8 +11,8 @@
 
 namespace g4 {
 
-// How a weight matrix lies in memory. Rows: row after row. Panels: kPanelRows rows at a time, their bytes interleaved in
-// the device's own way; a panel takes the bytes of its rows, so a slice between panels is one of Rows' offsets.
+// How a weight matrix lies in memory. Rows: row after row. Panels: kPanelRows rows at a time, their bytes interleaved
+// in the device's own way; a panel takes the bytes of its rows, so a slice between panels is one of Rows' offsets.
 enum class TensorLayout : uint8_t { Rows, Panels };
 inline constexpr int64_t kPanelRows = 16;
 
