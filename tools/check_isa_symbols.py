@@ -14,8 +14,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-# Data the C++ runtime shares (type descriptions, string literals' guards) holds no instructions.
-DATA = ("typeinfo for ", "typeinfo name for ", "vtable for ", "guard variable for ")
+# Data the C++ runtime shares (type descriptions, guards, the pointer to its unwinder) holds no instructions.
+DATA = ("typeinfo for ", "typeinfo name for ", "vtable for ", "guard variable for ", "DW.ref.__gxx_personality")
 
 
 def exported(path: Path) -> list[str]:
