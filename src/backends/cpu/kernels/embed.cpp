@@ -6,7 +6,9 @@
 
 namespace g4::G4_ISA_NAMESPACE {
 
-static bool supports(const CpuCall& call) { return row_decoder(call.in[0].dtype) && is_activation(call.out[0].dtype); }
+static bool supports(const CpuCall& call) {
+  return weight_decoder(call.in[0].dtype) && is_activation(call.out[0].dtype);
+}
 
 // A row of floats, and one that is collected from its panel.
 static int64_t workspace(const CpuCall& call) { return row_scratch(call, call.out[0].cols, call.in[0].panels ? 2 : 1); }

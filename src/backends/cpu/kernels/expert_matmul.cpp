@@ -7,8 +7,6 @@
 
 namespace g4::G4_ISA_NAMESPACE {
 
-static int64_t align(int64_t bytes) { return (bytes + 63) / 64 * 64; }
-
 // The (token, choice) pairs in order of their experts: pair order[i], expert e's from starts[e] to starts[e + 1].
 struct Order {
   int32_t* order;
@@ -17,13 +15,13 @@ struct Order {
 
 static int64_t order_bytes(const CpuCall& call) {
   const CpuTensor &w = call.in[1], &ids = call.in[2];
-  return align(ids.rows * ids.cols * 4) + align((w.dim[0] + 1) * 4);
+  return align64(ids.rows * ids.cols * 4) + align64((w.dim[0] + 1) * 4);
 }
 
 static Order sort_pairs(const CpuCall& call, std::byte* memory) {
   const CpuTensor &w = call.in[1], &ids = call.in[2];
   const int64_t pairs = ids.rows * ids.cols, experts = w.dim[0];
-  const Order o{reinterpret_cast<int32_t*>(memory), reinterpret_cast<int32_t*>(memory + align(pairs * 4))};
+  const Order o{reinterpret_cast<int32_t*>(memory), reinterpret_cast<int32_t*>(memory + align64(pairs * 4))};
   const auto expert_of = [&](int64_t p) {
     return reinterpret_cast<const int32_t*>(ids.row(p / ids.cols))[p % ids.cols];
   };
@@ -48,12 +46,12 @@ static void store_result(const CpuCall& call, const Order& o, int64_t begin, int
   }
 }
 
-// Scratch: the order, the operand of the sorted pairs, then per thread a row of floats and of bfloat16, or a stretch
-// and a result.
+// Scratch: the order, the operand of the sorted pairs, then each thread's.
 struct PanelLayout {
   int64_t pairs, k, experts, panels, panel_bytes, per_task, most, slots;
   bool tiled;
-  int64_t order, operand, stretch, per_thread;  // bytes
+  int64_t order, operand;  // bytes
+  PanelScratch thread;
 };
 
 static PanelLayout panel_layout(const CpuCall& call, const PanelKernel& kernel) {
@@ -68,11 +66,9 @@ static PanelLayout panel_layout(const CpuCall& call, const PanelKernel& kernel) 
   l.per_task = panels_per_task(l.panels, l.panel_bytes, l.most, 1);
   l.tiled = l.most > kFewTokens;
   l.slots = l.tiled ? l.pairs + l.experts * (kTokenTile - 1) : l.pairs;  // tiled: an expert begins with a whole tile
-  l.order = order_bytes(call) + align((l.experts + 1) * 4);
+  l.order = order_bytes(call) + align64((l.experts + 1) * 4);
   l.operand = operand_bytes(kernel, l.slots, l.k);
-  l.stretch = align(kernel.stretch_bytes);
-  const int64_t product = l.stretch + whole_tiles(l.most) * l.per_task * kPanelRows * 4;
-  l.per_thread = align(product > l.k * 6 ? product : l.k * 6);
+  l.thread = panel_scratch(kernel, l.k, l.most, l.per_task * kPanelRows);
   return l;
 }
 
@@ -89,7 +85,7 @@ static void launch_panels(const CpuCall& call) {
   }
   std::byte* memory = call.scratch + l.order;
   const PanelOperand operand = operand_at(kernel, memory, l.slots, l.k, l.tiled);
-  const auto memory_of = [&](int thread) { return memory + l.operand + thread * l.per_thread; };
+  const auto memory_of = [&](int thread) { return memory + l.operand + thread * l.thread.total; };
 
   parallel_for(*call.team, l.experts, [&](int64_t e, int thread) {
     for (int64_t i = o.starts[e]; i < o.starts[e + 1]; ++i) {
@@ -102,7 +98,7 @@ static void launch_panels(const CpuCall& call) {
     const int64_t e = task / tasks, first = task % tasks * l.per_task;
     const int64_t panels = l.panels - first < l.per_task ? l.panels - first : l.per_task;
     std::byte* stretch = memory_of(thread);
-    auto* result = reinterpret_cast<float*>(stretch + l.stretch);
+    auto* result = reinterpret_cast<float*>(stretch + l.thread.stretch);
     const int64_t most = l.tiled ? whole_tiles(l.most) : l.most;
     for (int64_t done = 0; done < o.starts[e + 1] - o.starts[e]; done += most) {
       const int64_t begin = o.starts[e] + done;
@@ -128,8 +124,8 @@ static RowLayout layout_of(const CpuCall& call) {
   l.n = w.dim[1];
   l.experts = w.dim[0];
   l.block = block_rows(l.n, l.k, l.tokens);
-  l.activations = x.dtype == DType::F32 ? 0 : align(x.rows * l.k * 4);
-  l.pointers = align(l.pairs * 8);
+  l.activations = x.dtype == DType::F32 ? 0 : align64(x.rows * l.k * 4);
+  l.pointers = align64(l.pairs * 8);
   l.order = order_bytes(call);
   l.product = product_scratch(l.k, l.tokens) * 4;
   l.result = l.block * l.tokens * 4;
@@ -171,17 +167,11 @@ static void launch_rows(const CpuCall& call) {
   });
 }
 
-static bool supports(const CpuCall& call) {
-  const CpuTensor &x = call.in[0], &w = call.in[1];
-  if (!is_activation(x.dtype) || !is_activation(call.out[0].dtype)) return false;
-  return w.panels ? panels_supported(x, w) : row_decoder(w.dtype) != nullptr;
-}
-
 static int64_t workspace(const CpuCall& call) {
   const CpuTensor& w = call.in[1];
   if (!w.panels) return layout_of(call).total;
   const PanelLayout l = panel_layout(call, *panel_kernel(w.dtype));
-  return l.order + l.operand + call.team->size * l.per_thread;
+  return l.order + l.operand + call.team->size * l.thread.total;
 }
 
 static void launch(const CpuCall& call) {
@@ -192,6 +182,6 @@ static void launch(const CpuCall& call) {
 }
 
 extern const CpuKernel expert_matmul_kernel;
-const CpuKernel expert_matmul_kernel{"expert_matmul", supports, workspace, launch};
+const CpuKernel expert_matmul_kernel{"expert_matmul", product_supported, workspace, launch};
 
 }  // namespace g4::G4_ISA_NAMESPACE

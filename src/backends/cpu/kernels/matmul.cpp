@@ -21,10 +21,11 @@ static void store_result(const CpuCall& call, float* result, int64_t stride, int
   }
 }
 
-// Scratch: the operand, then per thread a row of floats and of bfloat16, or a stretch and a result.
+// Scratch: the operand, then each thread's.
 struct PanelLayout {
   int64_t tokens, k, panels, panel_bytes, per_task;
-  int64_t operand, stretch, per_thread;  // bytes
+  int64_t operand;  // bytes
+  PanelScratch thread;
 };
 
 static PanelLayout panel_layout(const CpuCall& call, const PanelKernel& kernel) {
@@ -36,9 +37,7 @@ static PanelLayout panel_layout(const CpuCall& call, const PanelKernel& kernel) 
   l.panel_bytes = w.stride[0] * kPanelRows;
   l.per_task = panels_per_task(l.panels, l.panel_bytes, l.tokens, call.team->size);
   l.operand = operand_bytes(kernel, l.tokens, l.k);
-  l.stretch = align64(kernel.stretch_bytes);
-  const int64_t product = l.stretch + whole_tiles(l.tokens) * l.per_task * kPanelRows * 4;
-  l.per_thread = align64(product > l.k * 6 ? product : l.k * 6);
+  l.thread = panel_scratch(kernel, l.k, l.tokens, l.per_task * kPanelRows);
   return l;
 }
 
@@ -47,19 +46,16 @@ static void launch_panels(const CpuCall& call) {
   const PanelKernel& kernel = *panel_kernel(w.dtype);
   const PanelLayout l = panel_layout(call, kernel);
   const PanelOperand operand = operand_at(kernel, call.scratch, l.tokens, l.k, l.tokens > kFewTokens);
-  const auto memory_of = [&](int thread) { return call.scratch + l.operand + thread * l.per_thread; };
+  const auto memory_of = [&](int thread) { return call.scratch + l.operand + thread * l.thread.total; };
 
-  const int64_t step = rows_per_task(l.k);
-  parallel_for(*call.team, (l.tokens + step - 1) / step, [&](int64_t task, int thread) {
-    const int64_t end = (task + 1) * step < l.tokens ? (task + 1) * step : l.tokens;
-    for (int64_t t = task * step; t < end; ++t)
-      prepare_row(kernel, x, t, operand, t, reinterpret_cast<float*>(memory_of(thread)));
+  parallel_rows(call, l.tokens, l.k, [&](int64_t t, int thread) {
+    prepare_row(kernel, x, t, operand, t, reinterpret_cast<float*>(memory_of(thread)));
   });
   parallel_for(*call.team, (l.panels + l.per_task - 1) / l.per_task, [&](int64_t task, int thread) {
     const int64_t first = task * l.per_task;
     const int64_t panels = l.panels - first < l.per_task ? l.panels - first : l.per_task;
     std::byte* stretch = memory_of(thread);
-    auto* result = reinterpret_cast<float*>(stretch + l.stretch);
+    auto* result = reinterpret_cast<float*>(stretch + l.thread.stretch);
     run_product(kernel, w.data + first * l.panel_bytes, l.panel_bytes, panels, operand, 0, l.tokens, result,
                 panels * kPanelRows, stretch);
     store_result(call, result, panels * kPanelRows, first * kPanelRows, panels * kPanelRows);
@@ -79,11 +75,11 @@ static RowLayout row_layout(const CpuCall& call) {
   l.k = x.cols;
   l.n = w.dim[0];
   l.block = block_rows(l.n, l.k, l.tokens);
-  l.activations = x.dtype == DType::F32 ? 0 : l.tokens * l.k * 4;
-  l.pointers = (l.tokens * 8 + 63) / 64 * 64;
+  l.activations = x.dtype == DType::F32 ? 0 : align64(l.tokens * l.k * 4);
+  l.pointers = align64(l.tokens * 8);
   l.product = product_scratch(l.k, l.tokens) * 4;
   l.result = l.block * l.tokens * 4;
-  l.total = (l.activations + 63) / 64 * 64 + l.pointers + call.team->size * (l.product + l.result);
+  l.total = l.activations + l.pointers + call.team->size * (l.product + l.result);
   return l;
 }
 
@@ -91,15 +87,11 @@ static void launch_rows(const CpuCall& call) {
   const CpuTensor &x = call.in[0], &w = call.in[1];
   const RowLayout l = row_layout(call);
   auto* activations = reinterpret_cast<float*>(call.scratch);
-  std::byte* after = call.scratch + (l.activations + 63) / 64 * 64;
+  std::byte* after = call.scratch + l.activations;
   auto** pointers = reinterpret_cast<const float**>(after);
   std::byte* per_thread = after + l.pointers;
 
-  const int64_t step = rows_per_task(l.k);
-  parallel_for(*call.team, (l.tokens + step - 1) / step, [&](int64_t task, int) {
-    const int64_t end = (task + 1) * step < l.tokens ? (task + 1) * step : l.tokens;
-    for (int64_t t = task * step; t < end; ++t) pointers[t] = floats_of(x, t, activations + t * l.k);
-  });
+  parallel_rows(call, l.tokens, l.k, [&](int64_t t, int) { pointers[t] = floats_of(x, t, activations + t * l.k); });
   parallel_for(*call.team, (l.n + l.block - 1) / l.block, [&](int64_t task, int thread) {
     auto* scratch = reinterpret_cast<float*>(per_thread + thread * (l.product + l.result));
     float* result = scratch + l.product / 4;
@@ -110,17 +102,11 @@ static void launch_rows(const CpuCall& call) {
   });
 }
 
-static bool supports(const CpuCall& call) {
-  const CpuTensor &x = call.in[0], &w = call.in[1];
-  if (!is_activation(x.dtype) || !is_activation(call.out[0].dtype)) return false;
-  return w.panels ? panels_supported(x, w) : row_decoder(w.dtype) != nullptr;
-}
-
 static int64_t workspace(const CpuCall& call) {
   const CpuTensor& w = call.in[1];
   if (!w.panels) return row_layout(call).total;
   const PanelLayout l = panel_layout(call, *panel_kernel(w.dtype));
-  return l.operand + call.team->size * l.per_thread;
+  return l.operand + call.team->size * l.thread.total;
 }
 
 static void launch(const CpuCall& call) {
@@ -131,6 +117,6 @@ static void launch(const CpuCall& call) {
 }
 
 extern const CpuKernel matmul_kernel;
-const CpuKernel matmul_kernel{"matmul", supports, workspace, launch};
+const CpuKernel matmul_kernel{"matmul", product_supported, workspace, launch};
 
 }  // namespace g4::G4_ISA_NAMESPACE

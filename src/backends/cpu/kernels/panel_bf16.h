@@ -13,7 +13,7 @@ inline constexpr int64_t kBf16Block = 32;
 template <int kTokens>
 static G4_INLINE void dot_bf16(const std::byte* panel, int64_t k, const float* x, int64_t x_stride, RowFloats* acc) {
   for (int64_t begin = 0; begin < k; begin += kBf16Block) {
-    for (int64_t i = 0; i < kBf16Block * 32; i += 64) __builtin_prefetch(panel + begin * 32 + kPanelAhead + i);
+    prefetch_ahead<kBf16Block * 32>(panel + begin * 32);
     RowFloats even[kTokens] = {}, odd[kTokens] = {};
     for (int64_t i = begin; i < begin + kBf16Block; i += 2) {
       const auto pair = load_vector<RowInts>(panel + i * 32);

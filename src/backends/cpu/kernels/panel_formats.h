@@ -45,75 +45,79 @@ static G4_INLINE void add_fifth_bits(const std::byte* bits, Codes* codes) {
   }
 }
 
+// One float16 scale to a block.
+struct PanelScale {
+  const std::byte* d;
+  G4_INLINE void scales(int64_t b, RowFloats* s, RowFloats*) const { *s = load_halves(d + b * 32); }
+};
+// And a float16 minimum, added.
+struct PanelScaleMinimum {
+  const std::byte *d, *m;
+  PanelScaleMinimum(const std::byte* panel, int64_t blocks) : d(panel), m(field(panel, blocks, 2)) {}
+  G4_INLINE void scales(int64_t b, RowFloats* s, RowFloats* minimum) const {
+    *s = load_halves(d + b * 32);
+    *minimum = -load_halves(m + b * 32);
+  }
+};
+
 template <>
-struct PanelFormat<DType::Q4_0> {
+struct PanelFormat<DType::Q4_0> : PanelScale {
   static constexpr int kOffset = 8, kGroups = 1;
   static constexpr bool kMinimum = false, kFourBit = true;
-  const std::byte *d, *q;
-  PanelFormat(const std::byte* panel, int64_t k) : d(panel), q(field(panel, k / 32, 2)) {}
+  const std::byte* q;
+  PanelFormat(const std::byte* panel, int64_t k) : PanelScale{panel}, q(field(panel, k / 32, 2)) {}
   G4_INLINE void prefetch(int64_t b) const { prefetch_ahead<256>(q + b * 256); }
   G4_INLINE void codes(int64_t b, Codes* out) const { split_nibbles(q + b * 256, out); }
-  G4_INLINE void scales(int64_t b, RowFloats* s, RowFloats*) const { *s = load_halves(d + b * 32); }
 };
 
 template <>
-struct PanelFormat<DType::Q4_1> {
+struct PanelFormat<DType::Q4_1> : PanelScaleMinimum {
   static constexpr int kOffset = 0, kGroups = 1;
   static constexpr bool kMinimum = true, kFourBit = true;
-  const std::byte *d, *m, *q;
-  PanelFormat(const std::byte* panel, int64_t k) : d(panel), m(field(panel, k / 32, 2)), q(field(panel, k / 32, 4)) {}
+  const std::byte* q;
+  PanelFormat(const std::byte* panel, int64_t k) : PanelScaleMinimum(panel, k / 32), q(field(panel, k / 32, 4)) {}
   G4_INLINE void prefetch(int64_t b) const { prefetch_ahead<256>(q + b * 256); }
   G4_INLINE void codes(int64_t b, Codes* out) const { split_nibbles(q + b * 256, out); }
-  G4_INLINE void scales(int64_t b, RowFloats* s, RowFloats* minimum) const {
-    *s = load_halves(d + b * 32);
-    *minimum = -load_halves(m + b * 32);
-  }
 };
 
 template <>
-struct PanelFormat<DType::Q5_0> {
+struct PanelFormat<DType::Q5_0> : PanelScale {
   static constexpr int kOffset = 16, kGroups = 1;
   static constexpr bool kMinimum = false, kFourBit = false;
-  const std::byte *d, *high, *q;
+  const std::byte *high, *q;
   PanelFormat(const std::byte* panel, int64_t k)
-      : d(panel), high(field(panel, k / 32, 2)), q(field(panel, k / 32, 6)) {}
+      : PanelScale{panel}, high(field(panel, k / 32, 2)), q(field(panel, k / 32, 6)) {}
   G4_INLINE void prefetch(int64_t b) const { prefetch_ahead<256>(q + b * 256); }
   G4_INLINE void codes(int64_t b, Codes* out) const {
     split_nibbles(q + b * 256, out);
     add_fifth_bits(high + b * 64, out);
   }
-  G4_INLINE void scales(int64_t b, RowFloats* s, RowFloats*) const { *s = load_halves(d + b * 32); }
 };
 
 template <>
-struct PanelFormat<DType::Q5_1> {
+struct PanelFormat<DType::Q5_1> : PanelScaleMinimum {
   static constexpr int kOffset = 0, kGroups = 1;
   static constexpr bool kMinimum = true, kFourBit = false;
-  const std::byte *d, *m, *high, *q;
+  const std::byte *high, *q;
   PanelFormat(const std::byte* panel, int64_t k)
-      : d(panel), m(field(panel, k / 32, 2)), high(field(panel, k / 32, 4)), q(field(panel, k / 32, 8)) {}
+      : PanelScaleMinimum(panel, k / 32), high(field(panel, k / 32, 4)), q(field(panel, k / 32, 8)) {}
   G4_INLINE void prefetch(int64_t b) const { prefetch_ahead<256>(q + b * 256); }
   G4_INLINE void codes(int64_t b, Codes* out) const {
     split_nibbles(q + b * 256, out);
     add_fifth_bits(high + b * 64, out);
   }
-  G4_INLINE void scales(int64_t b, RowFloats* s, RowFloats* minimum) const {
-    *s = load_halves(d + b * 32);
-    *minimum = -load_halves(m + b * 32);
-  }
 };
 
 template <>
-struct PanelFormat<DType::Q8_0> {
+struct PanelFormat<DType::Q8_0> : PanelScale {
   static constexpr int kOffset = 128, kGroups = 1;
   static constexpr bool kMinimum = false, kFourBit = false;
-  const std::byte *d, *q;
-  PanelFormat(const std::byte* panel, int64_t k) : d(panel), q(field(panel, k / 32, 2)) {}
+  const std::byte* q;
+  PanelFormat(const std::byte* panel, int64_t k) : PanelScale{panel}, q(field(panel, k / 32, 2)) {}
   G4_INLINE void prefetch(int64_t b) const { prefetch_ahead<512>(q + b * 512); }
   G4_INLINE void codes(int64_t b, Codes* out) const {
     for (int j = 0; j < 8; ++j) out[j] = load_vector<Codes>(q + b * 512 + j * 64) ^ 0x80;
   }
-  G4_INLINE void scales(int64_t b, RowFloats* s, RowFloats*) const { *s = load_halves(d + b * 32); }
 };
 
 // Eight 6-bit scales and minima of a super-block, their 12 bytes side by side for the 16 rows: decode_k.h.
@@ -213,15 +217,14 @@ struct PanelTable {
 };
 
 template <>
-struct PanelFormat<DType::IQ4_NL> {
+struct PanelFormat<DType::IQ4_NL> : PanelScale {
   static constexpr int kOffset = 128, kGroups = 1;
   static constexpr bool kMinimum = false, kFourBit = false;
   PanelTable table{kIq4Values, kOffset};
-  const std::byte *d, *q;
-  PanelFormat(const std::byte* panel, int64_t k) : d(panel), q(field(panel, k / 32, 2)) {}
+  const std::byte* q;
+  PanelFormat(const std::byte* panel, int64_t k) : PanelScale{panel}, q(field(panel, k / 32, 2)) {}
   G4_INLINE void prefetch(int64_t b) const { prefetch_ahead<256>(q + b * 256); }
   G4_INLINE void codes(int64_t b, Codes* out) const { table.codes(q + b * 256, out); }
-  G4_INLINE void scales(int64_t b, RowFloats* s, RowFloats*) const { *s = load_halves(d + b * 32); }
 };
 
 template <>

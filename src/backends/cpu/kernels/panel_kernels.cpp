@@ -34,28 +34,26 @@ static void quantized_product(const std::byte* panel, int64_t panel_bytes, int64
   }
 }
 
+#if defined(__AMX_BF16__)
+// Tokens [token, token + 32) of a tile pair, or the 16 of one tile, by all panels.
+template <bool kTwoTokenTiles>
+static inline void bf16_token_tiles(const std::byte* panel, int64_t panel_bytes, int64_t panels, int64_t k,
+                                    const std::byte* x, float* out, int64_t stride) {
+  int64_t p = 0;
+  for (; p + 2 <= panels; p += 2)
+    tile_bf16<true, kTwoTokenTiles>(panel + p * panel_bytes, panel_bytes, k, x, out + p * kPanelRows, stride);
+  if (p < panels)
+    tile_bf16<false, kTwoTokenTiles>(panel + p * panel_bytes, panel_bytes, k, x, out + p * kPanelRows, stride);
+}
+#endif
+
 static inline void bf16_product(const std::byte* panel, int64_t panel_bytes, int64_t panels, const PanelOperand& x,
                                 int64_t token, int64_t tokens, float* out, int64_t stride, std::byte*) {
 #if defined(__AMX_BF16__)
   if (tokens > kFewTokens) {
     for (int64_t t = 0; t < tokens; t += 2 * kTokenTile) {
-      const std::byte* rows = x.halves + half_offset(token + t, 0, x.k);
-      const bool two = t + kTokenTile < tokens;
-      int64_t p = 0;
-      for (; p + 2 <= panels; p += 2) {
-        float* to = out + t * stride + p * kPanelRows;
-        if (two)
-          tile_bf16<true, true>(panel + p * panel_bytes, panel_bytes, x.k, rows, to, stride);
-        else
-          tile_bf16<true, false>(panel + p * panel_bytes, panel_bytes, x.k, rows, to, stride);
-      }
-      for (; p < panels; ++p) {
-        float* to = out + t * stride + p * kPanelRows;
-        if (two)
-          tile_bf16<false, true>(panel + p * panel_bytes, panel_bytes, x.k, rows, to, stride);
-        else
-          tile_bf16<false, false>(panel + p * panel_bytes, panel_bytes, x.k, rows, to, stride);
-      }
+      const auto product = t + kTokenTile < tokens ? bf16_token_tiles<true> : bf16_token_tiles<false>;
+      product(panel, panel_bytes, panels, x.k, x.halves + half_offset(token + t, 0, x.k), out + t * stride, stride);
     }
     return;
   }

@@ -20,8 +20,7 @@ struct TileConfig {
 // The asm statements name memory as touched: gcc 12's own intrinsics do not, and it drops the stores before them.
 class TileScope {
  public:
-  // Tiles 0-3 hold sums [16, 16]; 4 and 5 activations [16 tokens, 4 * depth bytes]; 6 and 7 weights [depth, 16 rows x
-  // 4].
+  // Tiles 0-3 hold sums [16, 16], 4 and 5 activations [16 tokens, 4 * depth bytes], 6 and 7 weights [depth, 64 bytes].
   explicit G4_INLINE TileScope(int depth) {
     asm volatile("sttilecfg %0" : "=m"(before_));
     TileConfig config;

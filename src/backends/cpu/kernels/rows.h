@@ -3,7 +3,8 @@
 #pragma once
 
 #include "backends/cpu/kernels/simd.h"
-#include "tensor/quant/decode.h"
+#include "tensor/dtype.h"
+#include "tensor/quant/half_isa.h"
 
 namespace g4::G4_ISA_NAMESPACE {
 
@@ -34,8 +35,12 @@ static inline float guard_f16(float x) {
   return magnitude < __builtin_inff() ? held : 0.0f;
 }
 
+// tensor/quant/decode.h's decoder of rows, or nullptr: see there. Compiled in weight_product.cpp alone.
+using WeightDecoder = void (*)(const std::byte* source, float* target, int64_t elements);
+WeightDecoder weight_decoder(DType dtype);
+
 static inline void load_floats(const std::byte* source, DType dtype, float* target, int64_t n) {
-  row_decoder(dtype)(source, target, n);
+  weight_decoder(dtype)(source, target, n);
 }
 
 static inline void store_floats(const float* __restrict source, std::byte* target, DType dtype, int64_t n) {
@@ -72,16 +77,21 @@ static G4_INLINE int64_t rows_per_task(int64_t cols) {
   return rows > 0 ? rows : 1;
 }
 
-// Applies body(row, float* scratch of `cols`) to all rows of the first output, in parallel. `slots` rows of scratch
-// each.
+// Calls body(row, thread) for all rows of `cols` elements, in parallel.
+template <class Body>
+static G4_INLINE void parallel_rows(const CpuCall& call, int64_t rows, int64_t cols, const Body& body) {
+  const int64_t step = rows_per_task(cols);
+  parallel_for(*call.team, (rows + step - 1) / step, [&](int64_t task, int thread) {
+    const int64_t end = (task + 1) * step < rows ? (task + 1) * step : rows;
+    for (int64_t r = task * step; r < end; ++r) body(r, thread);
+  });
+}
+
+// The same with scratch of the thread, `slots` rows of floats.
 template <class Body>
 static G4_INLINE void for_rows(const CpuCall& call, int64_t rows, int64_t cols, int64_t slots, const Body& body) {
-  const int64_t step = rows_per_task(cols);
-  const int64_t stride = slots * cols;
-  parallel_for(*call.team, (rows + step - 1) / step, [&](int64_t task, int thread) {
-    float* buffer = reinterpret_cast<float*>(call.scratch) + thread * stride;
-    const int64_t end = (task + 1) * step < rows ? (task + 1) * step : rows;
-    for (int64_t r = task * step; r < end; ++r) body(r, buffer);
+  parallel_rows(call, rows, cols, [&](int64_t r, int thread) {
+    body(r, reinterpret_cast<float*>(call.scratch) + thread * slots * cols);
   });
 }
 static G4_INLINE int64_t row_scratch(const CpuCall& call, int64_t cols, int64_t slots) {
