@@ -11,7 +11,7 @@ namespace g4::test {
 namespace {
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-const Shape kShapes[] = {{1, 1}, {7, 33}, {5, 3, 17}, {65, 255}};
+const Shape kShapes[] = {{1, 1}, {7, 33}, {5, 3, 17}, {65, 255}, {2, 8209}};
 
 OpCase unary(std::string op, DType x, DType out, const Shape& shape, Layout layout) {
   OpCase c;

@@ -41,6 +41,7 @@ void add_binaries(OpCases& cases, const std::string& op, Binary f) {
   for (const Second second : kSeconds) {
     cases.push_back(binary(op, f, DType::BF16, DType::BF16, DType::BF16, {1, 1}, second, Layout::Contiguous));
     cases.push_back(binary(op, f, DType::F32, DType::BF16, DType::BF16, {67, 301}, second, Layout::Strided));
+    cases.push_back(binary(op, f, DType::BF16, DType::BF16, DType::BF16, {2, 8209}, second, Layout::Strided));
     cases.push_back(binary(op, f, DType::BF16, DType::F32, DType::F16, {3, 5, 17}, second, Layout::Strided));
     cases.push_back(binary(op, f, DType::F16, DType::F32, DType::F32, {3, 2, 2, 9}, second, Layout::Strided));
   }
@@ -107,6 +108,7 @@ OpCases elementwise_cases() {
       for (const DType out : kFloats) {
         cases.push_back(scale_case(x, out, {7, 33}, 0.70710678f, layout));
         cases.push_back(scale_case(x, out, {1, 1}, 0x1p-8f, layout));
+        cases.push_back(scale_case(x, out, {2, 8209}, 3.0f, layout));
         cases.push_back(scale_case(x, out, {65, 2, 129}, -53.0f, layout));
       }
       cases.push_back(gather_case(x, 37, {32}, layout));

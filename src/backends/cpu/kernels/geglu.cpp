@@ -9,21 +9,21 @@ static bool supports(const CpuCall& call) {
   return is_activation(call.in[0].dtype) && is_activation(call.in[1].dtype) && is_activation(call.out[0].dtype);
 }
 
-static int64_t workspace(const CpuCall& call) { return row_scratch(call, call.out[0].cols, 2); }
+static int64_t workspace(const CpuCall& call) { return piece_scratch(call, call.out[0].cols, 2); }
 
 static void launch(const CpuCall& call) {
   const auto& p = *static_cast<const GegluParams*>(call.params);
   const CpuTensor &gate = call.in[0], &up = call.in[1], &out = call.out[0];
-  const int64_t n = out.cols;
-  for_rows(call, out.rows, n, 2, [&](int64_t r, float* buffer) {
-    load_floats(gate.row(r), gate.dtype, buffer, n);
+  for_pieces(call, out.rows, out.cols, 2, [&](int64_t r, int64_t begin, int64_t n, float* buffer) {
+    float* other = buffer + n;
+    load_floats(element(gate, r, begin), gate.dtype, buffer, n);
+    load_floats(element(up, r, begin), up.dtype, other, n);
     map(buffer, n, [](Vec v) { return gelu(v); });
     round_floats(buffer, p.inner, n);
-    const float* other = floats_of(up, r, buffer + n);
     for (int64_t i = 0; i < n; ++i) buffer[i] *= other[i];
     if (p.factor != 1.0f)
       for (int64_t i = 0; i < n; ++i) buffer[i] *= p.factor;
-    store_floats(buffer, out.row(r), out.dtype, n);
+    store_floats(buffer, element(out, r, begin), out.dtype, n);
   });
 }
 

@@ -1,75 +1,17 @@
 // Products of panels with many tokens by the matrix tiles of AMX: quantised panels through int8 tiles, with the bits of
 // panel_dot.h; bfloat16 panels through bf16 tiles, whose order of sums panel_bf16.h follows.
-// Source: Intel Architecture Instruction Set Extensions Programming Reference, chapter AMX.
 #pragma once
 
+#include "backends/cpu/kernels/matrix_tiles.h"
 #include "backends/cpu/kernels/panel_dot.h"
 
 namespace g4::G4_ISA_NAMESPACE {
 
-#if defined(__AMX_INT8__) && defined(__AMX_BF16__)
-inline constexpr bool kHasTiles = true;
-
-struct TileConfig {
-  uint8_t palette = 1, start_row = 0, reserved[14] = {};
-  uint16_t row_bytes[16] = {};
-  uint8_t rows[16] = {};
-};
-
-// The thread's tiles take this shape while the object lives; what was there before (another library's) comes back.
-// The asm statements name memory as touched: gcc 12's own intrinsics do not, and it drops the stores before them.
-class TileScope {
- public:
-  // Tiles 0-3 hold sums [16, 16], 4 and 5 activations [16 tokens, 4 * depth bytes], 6 and 7 weights [depth, 64 bytes].
-  explicit G4_INLINE TileScope(int depth) {
-    asm volatile("sttilecfg %0" : "=m"(before_));
-    TileConfig config;
-    for (int i = 0; i < 8; ++i) {
-      config.rows[i] = static_cast<uint8_t>(i < 6 ? 16 : depth);
-      config.row_bytes[i] = static_cast<uint16_t>(i == 4 || i == 5 ? 4 * depth : 64);
-    }
-    asm volatile("ldtilecfg %0" ::"m"(config) : "memory");
-  }
-  G4_INLINE ~TileScope() {
-    if (before_.palette)
-      asm volatile("ldtilecfg %0" ::"m"(before_) : "memory");
-    else
-      asm volatile("tilerelease" ::: "memory");
-  }
-  TileScope(const TileScope&) = delete;
-  TileScope& operator=(const TileScope&) = delete;
-
- private:
-  TileConfig before_;
-};
-
-template <int kTile>
-static G4_INLINE void tile_zero() {
-  asm volatile("tilezero %%tmm%c0" ::"i"(kTile));
-}
-template <int kTile>
-static G4_INLINE void tile_load(const std::byte* base) {
-  asm volatile("tileloadd (%1,%2,1), %%tmm%c0" ::"i"(kTile), "r"(base), "r"(int64_t{64}) : "memory");
-}
-template <int kTile>
-static G4_INLINE void tile_store(void* base, int64_t stride) {
-  asm volatile("tilestored %%tmm%c0, (%1,%2,1)" ::"i"(kTile), "r"(base), "r"(stride) : "memory");
-}
+#if defined(__AMX_INT8__)
 template <int kNumber>
 struct Slot {
   static constexpr int value = kNumber;
 };
-enum class TileDot { Signed, Unsigned, Bf16 };  // of the weights; activations are signed
-template <TileDot kDot, int kSum, int kX, int kW>
-static G4_INLINE void tile_dot() {
-  if constexpr (kDot == TileDot::Signed)
-    asm volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kSum), "i"(kX), "i"(kW));
-  else if constexpr (kDot == TileDot::Unsigned)
-    asm volatile("tdpbsud %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kSum), "i"(kX), "i"(kW));
-  else
-    asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kSum), "i"(kX), "i"(kW));
-}
-
 // A stretch of a panel as weight tiles. Codes below 16 come twice, times 16 and as they are, to meet the activations'
 // high and low bytes in one product of depth 64.
 template <class Format>
@@ -177,8 +119,6 @@ static inline void tile_tokens(const TilePanel<Format>& w, const PanelActivation
   }
   for (int t = 0; t < kTokenTile; ++t) store_vector(out + t * stride, acc[t]);
 }
-#else
-inline constexpr bool kHasTiles = false;
 #endif
 
 }  // namespace g4::G4_ISA_NAMESPACE

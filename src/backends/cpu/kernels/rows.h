@@ -12,6 +12,10 @@ static G4_INLINE int64_t element_bytes(DType dtype) { return dtype == DType::F32
 static G4_INLINE bool is_activation(DType dtype) {
   return dtype == DType::F32 || dtype == DType::F16 || dtype == DType::BF16;
 }
+// Element `column` of a row of activations.
+static G4_INLINE std::byte* element(const CpuTensor& t, int64_t row, int64_t column) {
+  return t.row(row) + column * element_bytes(t.dtype);
+}
 
 static inline uint16_t f32_to_bf16(float x) {
   const uint32_t u = __builtin_bit_cast(uint32_t, x);
@@ -96,6 +100,23 @@ static G4_INLINE void for_rows(const CpuCall& call, int64_t rows, int64_t cols, 
 }
 static G4_INLINE int64_t row_scratch(const CpuCall& call, int64_t cols, int64_t slots) {
   return call.team->size * slots * cols * 4;
+}
+
+// Rows in pieces of at most kPieceColumns columns, for what treats every element alike: body(row, first column,
+// columns, scratch of the thread, `slots` pieces of floats). One long row spreads over the threads too.
+inline constexpr int64_t kPieceColumns = 4096;
+template <class Body>
+static G4_INLINE void for_pieces(const CpuCall& call, int64_t rows, int64_t cols, int64_t slots, const Body& body) {
+  const int64_t most = cols < kPieceColumns ? cols : kPieceColumns;
+  const int64_t pieces = (cols + kPieceColumns - 1) / kPieceColumns;
+  parallel_rows(call, rows * pieces, most, [&](int64_t i, int thread) {
+    const int64_t begin = i % pieces * kPieceColumns;
+    body(i / pieces, begin, cols - begin < kPieceColumns ? cols - begin : kPieceColumns,
+         reinterpret_cast<float*>(call.scratch) + thread * slots * most);
+  });
+}
+static G4_INLINE int64_t piece_scratch(const CpuCall& call, int64_t cols, int64_t slots) {
+  return row_scratch(call, cols < kPieceColumns ? cols : kPieceColumns, slots);
 }
 
 }  // namespace g4::G4_ISA_NAMESPACE

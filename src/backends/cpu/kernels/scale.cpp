@@ -9,15 +9,15 @@ static bool supports(const CpuCall& call) {
   return is_activation(call.in[0].dtype) && is_activation(call.out[0].dtype);
 }
 
-static int64_t workspace(const CpuCall& call) { return row_scratch(call, call.out[0].cols, 1); }
+static int64_t workspace(const CpuCall& call) { return piece_scratch(call, call.out[0].cols, 1); }
 
 static void launch(const CpuCall& call) {
   const CpuTensor &x = call.in[0], &out = call.out[0];
   const Vec factor = splat(static_cast<const ScaleParams*>(call.params)->factor);
-  for_rows(call, out.rows, out.cols, 1, [&](int64_t r, float* buffer) {
-    load_floats(x.row(r), x.dtype, buffer, out.cols);
-    map(buffer, out.cols, [&](Vec v) { return v * factor; });
-    store_floats(buffer, out.row(r), out.dtype, out.cols);
+  for_pieces(call, out.rows, out.cols, 1, [&](int64_t r, int64_t begin, int64_t n, float* buffer) {
+    load_floats(element(x, r, begin), x.dtype, buffer, n);
+    map(buffer, n, [&](Vec v) { return v * factor; });
+    store_floats(buffer, element(out, r, begin), out.dtype, n);
   });
 }
 

@@ -1,0 +1,125 @@
+// Where the time of one step goes: the milliseconds of each op of a prefill or decode step, medians of several steps,
+// on any GGUF that the engine runs.
+//   bench_step MODEL.gguf [--tokens 1] [--depth 0] [--threads T] [--runs 20] [--compute bf16]
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "backends/registry.h"
+#include "base/thread_pool.h"
+#include "gguf/reader.h"
+#include "runtime/kv_cache.h"
+#include "runtime/stepper.h"
+
+namespace g4::bench {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct Options {
+  int64_t tokens = 1, depth = 0, runs = 20;
+  int threads = default_thread_count();
+  std::string compute = "bf16";
+};
+
+// "matmul [6144, 1536] Q4_0": what nodes are added up by.
+std::string label_of(const Graph& graph, const Node& node) {
+  std::string label(node.op->name);
+  for (const ValueId id : node.inputs) {
+    const Tensor& t = graph.value(id).tensor;
+    if (!t.buffer || (label.find("matmul") == std::string::npos && node.op->name != "embed")) continue;
+    label += " [";
+    for (int i = 0; i < t.shape.rank(); ++i) label += (i ? ", " : "") + std::to_string(t.shape[i]);
+    label += "] " + std::string(name(t.dtype));
+  }
+  return label;
+}
+
+double milliseconds(Clock::duration d) { return std::chrono::duration<double, std::milli>(d).count(); }
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values.empty() ? 0 : values[values.size() / 2];
+}
+
+int run(const std::string& path, const Options& o) {
+  const auto file = GgufFile::open(path);
+  const Numerics numerics = numerics_of(parse_compute_mode(o.compute));
+  const auto backend = create_backend("cpu", {o.threads, numerics.act, true});
+  const auto model = text_model_variant(*file).load(
+      file, [&](const HostWeights& w) { return backend->import(w); }, numerics);
+  const int64_t span = 512, total = o.depth + std::max(o.tokens, o.runs) + 1;
+  KvCache kv(model->config(), {numerics.act, total, span}, [&](int64_t bytes) { return backend->allocate(bytes); });
+  Stepper stepper(*model, *backend, kv, std::max(span, o.tokens));
+  const auto step = [&](int64_t position, int64_t tokens, int64_t wanted, const Poll& poll) -> const Program& {
+    std::vector<int32_t> ids(static_cast<size_t>(tokens));
+    for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int32_t>((position + static_cast<int64_t>(i)) % 997);
+    const std::vector<int32_t> rows(static_cast<size_t>(wanted), static_cast<int32_t>(tokens - 1));
+    kv.wrote(position + tokens);
+    return stepper.run({tokens, wanted}, {ids, position, rows}, poll);
+  };
+  for (int64_t p = 0; p < o.depth; p += span) step(p, std::min(span, o.depth - p), 0, {});
+
+  std::vector<std::vector<double>> times;  // per node
+  std::vector<double> totals;
+  const Program* program = nullptr;
+  for (int64_t i = -1; i < o.runs; ++i) {
+    std::vector<Clock::time_point> ends;
+    const auto began = Clock::now();
+    program = &step(o.depth, o.tokens, 1, [&] { ends.push_back(Clock::now()); });
+    if (i < 0) continue;
+    totals.push_back(milliseconds(Clock::now() - began));
+    times.resize(ends.size());
+    for (size_t n = 0; n < ends.size(); ++n) times[n].push_back(milliseconds(ends[n] - (n ? ends[n - 1] : began)));
+  }
+  struct Sum {
+    int count = 0;
+    double milliseconds = 0;
+  };
+  std::map<std::string, Sum> sums;
+  double sum = 0;
+  for (size_t n = 0; n < times.size(); ++n) {
+    Sum& s = sums[label_of(program->graph(), program->graph().nodes()[n])];
+    ++s.count;
+    s.milliseconds += median(times[n]);
+    sum += median(times[n]);
+  }
+  std::vector<std::pair<std::string, Sum>> rows(sums.begin(), sums.end());
+  std::sort(rows.begin(), rows.end(), [](auto& a, auto& b) { return a.second.milliseconds > b.second.milliseconds; });
+  std::printf("%s, %d threads, %lld tokens after %lld: step %.2f ms, sum of the ops' medians %.2f ms\n",
+              backend->device().description.c_str(), o.threads, static_cast<long long>(o.tokens),
+              static_cast<long long>(o.depth), median(totals), sum);
+  std::printf("%-44s%8s%10s%8s\n", "op", "count", "ms", "%");
+  for (const auto& [label, s] : rows)
+    std::printf("%-44s%8d%10.3f%8.1f\n", label.c_str(), s.count, s.milliseconds, 100 * s.milliseconds / sum);
+  return 0;
+}
+
+Options parse(int count, char** values) {
+  Options o;
+  for (int i = 2; i + 1 < count; i += 2) {
+    const std::string key = values[i], value = values[i + 1];
+    if (key == "--tokens") o.tokens = std::stoll(value);
+    if (key == "--depth") o.depth = std::stoll(value);
+    if (key == "--runs") o.runs = std::stoll(value);
+    if (key == "--threads") o.threads = std::stoi(value);
+    if (key == "--compute") o.compute = value;
+  }
+  return o;
+}
+
+}  // namespace
+}  // namespace g4::bench
+
+int main(int count, char** values) {
+  try {
+    if (count < 2) throw std::runtime_error("bench_step MODEL.gguf [--tokens N] [--depth N] [--threads N] [--runs N]");
+    return g4::bench::run(values[1], g4::bench::parse(count, values));
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 2;
+  }
+}
