@@ -12,8 +12,8 @@
 
 #include "backends/program.h"
 #include "backends/registry.h"
+#include "base/thread_pool.h"
 #include "ops/matmul.h"
-#include "read_probe.h"
 
 namespace g4::bench {
 namespace {
@@ -45,7 +45,7 @@ struct Figure {
   double probe;    // GB/s
 };
 
-Figure measure(Backend& backend, ReadProbe& probe, DType dtype, int64_t tokens, const Options& o) {
+Figure measure(Backend& backend, DType dtype, int64_t tokens, const Options& o) {
   const int64_t bytes = row_bytes(dtype, o.n * o.k);
   const int64_t copies = !o.cold ? 1 : std::max<int64_t>(1, tokens > 64 ? 2 : kColdBytes / bytes);
   const auto weights = std::make_shared<std::vector<std::byte>>(random_weights(dtype, o.n * o.k));
@@ -74,7 +74,7 @@ Figure measure(Backend& backend, ReadProbe& probe, DType dtype, int64_t tokens, 
     for (int pass = 0; pass < passes; ++pass) program.run({});
     seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count() /
                       static_cast<double>(copies * passes));
-    speeds.push_back(probe.run());
+    speeds.push_back(backend.read_speed() / 1e9);
   }
   std::sort(seconds.begin(), seconds.end());
   std::sort(speeds.begin(), speeds.end());
@@ -102,14 +102,13 @@ Options parse(int count, char** values) {
 int run(int count, char** values) {
   const Options o = parse(count, values);
   const auto backend = create_backend("cpu", {o.threads, DType::BF16, true});
-  ReadProbe probe(o.threads);
   std::printf("%s, %d threads, weights [%lld, %lld], bf16 activations\n", backend->device().description.c_str(),
               o.threads, static_cast<long long>(o.n), static_cast<long long>(o.k));
   std::printf("%-8s%8s%12s%10s%10s%10s%10s\n", "format", "tokens", "us", "GB/s", "probe", "% read", "GMAC/s");
   for (const DTypeInfo& format : all_dtypes()) {
     if (format.dtype == DType::I32 || (!o.format.empty() && o.format != format.name)) continue;
     for (const int64_t tokens : o.tokens) {
-      const Figure f = measure(*backend, probe, format.dtype, tokens, o);
+      const Figure f = measure(*backend, format.dtype, tokens, o);
       const double speed = static_cast<double>(row_bytes(format.dtype, o.n * o.k)) / f.seconds / 1e9;
       std::printf("%-8s%8lld%12.1f%10.2f%10.2f%10.1f%10.1f\n", std::string(format.name).c_str(),
                   static_cast<long long>(tokens), f.seconds * 1e6, speed, f.probe, 100 * speed / f.probe,

@@ -55,6 +55,8 @@ class Backend {
   virtual std::string name() const = 0;
   virtual DeviceInfo device() const = 0;
   virtual int n_threads() const { return 1; }
+  // Bytes a second that the device reads its memory at, measured now; 0 where nothing measures it.
+  virtual double read_speed() { return 0; }
 
   // Zeroed memory, committed as it is touched where the device can do that. Throws MemoryError.
   virtual std::unique_ptr<Buffer> allocate(int64_t bytes) = 0;

@@ -17,7 +17,6 @@ class HostBuffer final : public Buffer {
   explicit HostBuffer(int64_t bytes) : memory_(static_cast<size_t>(bytes)) {}
   int64_t size() const override { return static_cast<int64_t>(memory_.size()); }
   std::byte* host() override { return memory_.data(); }
-  void use_large_pages() const { memory_.use_large_pages(); }
   void write(int64_t offset, const void* source, int64_t bytes) override;
   void read(int64_t offset, void* target, int64_t bytes) const override;
 

@@ -145,6 +145,14 @@ void bind_engine(py::module_& m) {
             return e.prefill(ids, guarded);
           },
           py::arg("ids"), py::arg("poll") = py::none())
+      .def(
+          "work",
+          [](const Engine& e, int64_t n_tokens, int64_t depth) {
+            const StepWork work = e.work(n_tokens, depth);
+            return std::make_pair(work.bytes, work.multiply_adds);
+          },
+          py::arg("n_tokens"), py::arg("depth") = 0)
+      .def("read_speed", &Engine::read_speed, py::call_guard<py::gil_scoped_release>())
       .def("snapshot", &Engine::snapshot, py::call_guard<py::gil_scoped_release>())
       .def(
           "decode",

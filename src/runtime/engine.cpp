@@ -133,6 +133,20 @@ void Engine::extend(std::span<const int32_t> ids, std::span<const int64_t> wante
   }
 }
 
+StepWork Engine::work(int64_t n_tokens, int64_t depth) const {
+  if (n_tokens < 1 || depth < 0 || depth + n_tokens > plan_.n_ctx)
+    fail<ArgumentError>("work", n_tokens, " tokens after ", depth, ": 1 to ", plan_.n_ctx, " together expected");
+  StepWork total;
+  for (int64_t done = 0; done < n_tokens;) {
+    const int64_t n = std::min(options_.micro_batch, n_tokens - done);
+    done += n;
+    const StepWork work = stepper_->work({n, done == n_tokens ? 1 : 0, options_.kv_shared_skip}, depth + done);
+    total.bytes += work.bytes;
+    total.multiply_adds += work.multiply_adds;
+  }
+  return total;
+}
+
 int64_t Engine::prefill(std::span<const int32_t> ids, const Poll& poll) {
   check_ids(ids);
   const int64_t reused = rewind_to_prefix(ids);

@@ -66,6 +66,11 @@ class Engine {
               const std::function<void(size_t, std::span<const float>)>& row);
   void reset();
 
+  // What computing n_tokens after `depth` others, with the last one's logits, has to read and add up.
+  StepWork work(int64_t n_tokens, int64_t depth) const;
+  // Bytes a second that the device reads its memory at, measured now; 0 where nothing measures it.
+  double read_speed() { return backend_->read_speed(); }
+
   // One shot over `ids` from an empty cache; every layer's output (see _core.pyi). `layer_inputs` may be empty.
   std::map<std::string, TraceArray> trace(std::span<const int32_t> ids, std::span<const float> layer_inputs);
 

@@ -57,6 +57,12 @@ StepInputs Stepper::inputs_for(const StepSpec& spec) const {
   return slice_inputs(inputs_.get(), layer_inputs_.get(), max_tokens_, model_.config(), spec);
 }
 
+StepWork Stepper::work(const StepSpec& spec, int64_t end) const {
+  Graph graph;
+  model_.build(graph, spec, inputs_for(spec), kv_);
+  return work_of(graph, end);
+}
+
 Program& Stepper::program_for(const StepSpec& spec) {
   const auto known =
       std::find_if(programs_.begin(), programs_.end(), [&](const Compiled& c) { return c.spec == spec; });

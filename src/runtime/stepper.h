@@ -10,6 +10,7 @@
 
 #include "backends/program.h"
 #include "model/text_model.h"
+#include "runtime/step_work.h"
 
 namespace g4 {
 
@@ -31,6 +32,9 @@ class Stepper {
   // input (tracing).
   const Program& run(const StepSpec& spec, const StepTokens& tokens, const Poll& poll,
                      std::span<const float> layer_inputs = {});
+
+  // Of a step that ends at position `end`; runs nothing.
+  StepWork work(const StepSpec& spec, int64_t end) const;
 
   const std::vector<std::string>& fallbacks() const { return fallbacks_; }
 

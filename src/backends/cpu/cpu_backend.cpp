@@ -6,6 +6,8 @@
 
 #include "backends/cpu/isa.h"
 #include "backends/cpu/panels.h"
+#include "backends/cpu/read_probe.h"
+#include "backends/cpu/weight_arena.h"
 #include "backends/host_buffer.h"
 #include "backends/registry.h"
 #include "base/thread_pool.h"
@@ -93,25 +95,28 @@ class CpuBackend final : public Backend {
   std::string name() const override { return "cpu"; }
   int n_threads() const override { return pool_.size(); }
   DeviceInfo device() const override { return probe_cpu(); }
+  double read_speed() override {
+    if (!probe_) probe_ = std::make_unique<ReadProbe>();
+    return probe_->run(pool_);
+  }
 
   std::unique_ptr<Buffer> allocate(int64_t bytes) override { return std::make_unique<HostBuffer>(bytes); }
   DeviceWeights import(const HostWeights& weights) override {
     if (layout_of(weights) == TensorLayout::Rows)
       return {std::make_unique<HostView>(weights.bytes, weights.keep_alive)};
-    auto packed = std::make_unique<HostBuffer>(static_cast<int64_t>(weights.bytes.size()));
-    packed->use_large_pages();
+    const WeightArena::Place packed = arena_.take(weights.bytes.size());
     const int64_t row = row_bytes(weights.dtype, weights.shape[-1]), panel = row * kPanelRows;
     const int64_t panels = weights.shape.rows() / kPanelRows;
     const int64_t step = std::max<int64_t>(1, (int64_t{1} << 20) / panel);  // of a mebibyte, then its pages go
     pool_.run((panels + step - 1) / step, [&](int64_t task, int) {
       const int64_t begin = task * step, end = std::min(panels, begin + step);
       for (int64_t p = begin; p < end; ++p)
-        pack_panel(weights.dtype, weights.bytes.data() + p * panel, row, row, packed->host() + p * panel);
+        pack_panel(weights.dtype, weights.bytes.data() + p * panel, row, row, packed.bytes.data() + p * panel);
       if (weights.mapped)
         MappedFile::release(
             weights.bytes.subspan(static_cast<size_t>(begin * panel), static_cast<size_t>((end - begin) * panel)));
     });
-    return {std::move(packed), TensorLayout::Panels};
+    return {std::make_unique<HostView>(packed.bytes, packed.keep_alive), TensorLayout::Panels};
   }
 
   // Panels where the kernels multiply them and the mode allows it: f32 mode multiplies exact weights and activations.
@@ -168,6 +173,8 @@ class CpuBackend final : public Backend {
   CpuKernelSet kernels_;
   BackendOptions options_;
   CpuTeam team_;
+  WeightArena arena_;
+  std::unique_ptr<ReadProbe> probe_;
 };
 
 const BackendRegistration registration(

@@ -21,11 +21,20 @@ static G4_INLINE RowFloats block_value(const RowInts* sum, const RowFloats* scal
   return value;
 }
 
-// acc[t] += blocks [0, blocks) of a panel times the tokens' blocks from where x[t] points. Weights is a PanelFormat or
-// an UnpackedPanel of one.
+// A panel that is read from memory once.
+template <class Format>
+struct StreamedPanel : Format {
+  const std::byte* panel;
+  StreamedPanel(const std::byte* at, int64_t k) : Format(at, k), panel(at) {}
+  G4_INLINE void prefetch(int64_t b) const { prefetch_ahead<Format::kBytes>(panel + b * Format::kBytes); }
+};
+
+// acc[t] += blocks [0, blocks) of a panel times the tokens' blocks from where x[t] points. Weights is a
+// StreamedPanel or an UnpackedPanel.
 template <class Format, int kTokens, class Weights>
 static G4_INLINE void dot_blocks(const Weights& w, int64_t blocks, TokenBlocks* x, int64_t group_step, RowFloats* acc) {
   constexpr int kGroups = Format::kGroups, kQuads = 8 / kGroups;
+  constexpr int kChains = kTokens < 4 ? 2 : 1;  // of sums that wait for nothing but each other
   for (int64_t b = 0; b < blocks; ++b) {
     Codes codes[8];
     RowFloats scale[kGroups], minimum = {};
@@ -34,17 +43,22 @@ static G4_INLINE void dot_blocks(const Weights& w, int64_t blocks, TokenBlocks* 
     w.scales(b, scale, &minimum);
     RowInts sum[kTokens][kGroups];
     for (int g = 0; g < kGroups; ++g) {
-      RowInts high[kTokens], low[kTokens];
-      for (int t = 0; t < kTokens; ++t) {
-        high[t] = RowInts{};
-        low[t] = Format::kMinimum ? RowInts{} : all_rows(x[t].sums[g * group_step]);
-      }
+      RowInts high[kTokens][kChains], low[kTokens][kChains];
+      for (int t = 0; t < kTokens; ++t)
+        for (int c = 0; c < kChains; ++c) {
+          high[t][c] = RowInts{};
+          low[t][c] = Format::kMinimum || c ? RowInts{} : all_rows(x[t].sums[g * group_step]);
+        }
       for (int j = g * kQuads; j < (g + 1) * kQuads; ++j)
         for (int t = 0; t < kTokens; ++t) {
-          high[t] = dot4(high[t], codes[j], load_vector<int32_t>(x[t].codes + 4 * j));
-          low[t] = dot4(low[t], codes[j], load_vector<int32_t>(x[t].codes + 32 + 4 * j));
+          const int c = j % kChains;
+          high[t][c] = dot4(high[t][c], codes[j], load_vector<int32_t>(x[t].codes + 4 * j));
+          low[t][c] = dot4(low[t][c], codes[j], load_vector<int32_t>(x[t].codes + 32 + 4 * j));
         }
-      for (int t = 0; t < kTokens; ++t) sum[t][g] = (high[t] << 4) + low[t];
+      for (int t = 0; t < kTokens; ++t) {
+        for (int c = 1; c < kChains; ++c) high[t][0] += high[t][c], low[t][0] += low[t][c];
+        sum[t][g] = (high[t][0] << 4) + low[t][0];
+      }
     }
     for (int t = 0; t < kTokens; ++t) {
       const RowFloats value = block_value<Format>(sum[t], scale, minimum, Format::kMinimum ? *x[t].sums : 0);

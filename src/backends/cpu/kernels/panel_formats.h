@@ -1,7 +1,8 @@
 // How a panel of each format is read (fields: panels.cpp). A format gives, for a block of 32 elements, eight vectors of
 // unsigned codes and the rows' float scales:
 //   weight = scale * (code - kOffset), or scale * code - minimum where kMinimum.
-// kGroups scales share a block (2: one for each half). Codes of kFourBit formats lie below 16.
+// kGroups scales share a block (2: one for each half). Codes of kFourBit formats lie below 16. kBytes are those of the
+// 16 rows' blocks.
 #pragma once
 
 #include "backends/cpu/kernels/panel_vectors.h"
@@ -12,13 +13,6 @@ namespace g4::G4_ISA_NAMESPACE {
 
 template <DType kType>
 struct PanelFormat;
-
-// Asks for what lies this far ahead of a block: a few hundred nanoseconds of one core's reading.
-inline constexpr int64_t kPanelAhead = 8192;
-template <int64_t kBytes>
-static G4_INLINE void prefetch_ahead(const std::byte* at) {
-  for (int64_t i = 0; i < kBytes; i += 64) __builtin_prefetch(at + kPanelAhead + i);
-}
 
 // Where a field begins: after the fields before it, `before` bytes of each row's blocks.
 static G4_INLINE const std::byte* field(const std::byte* panel, int64_t blocks, int64_t before) {
@@ -64,9 +58,9 @@ template <>
 struct PanelFormat<DType::Q4_0> : PanelScale {
   static constexpr int kOffset = 8, kGroups = 1;
   static constexpr bool kMinimum = false, kFourBit = true;
+  static constexpr int64_t kBytes = 288;
   const std::byte* q;
   PanelFormat(const std::byte* panel, int64_t k) : PanelScale{panel}, q(field(panel, k / 32, 2)) {}
-  G4_INLINE void prefetch(int64_t b) const { prefetch_ahead<256>(q + b * 256); }
   G4_INLINE void codes(int64_t b, Codes* out) const { split_nibbles(q + b * 256, out); }
 };
 
@@ -74,9 +68,9 @@ template <>
 struct PanelFormat<DType::Q4_1> : PanelScaleMinimum {
   static constexpr int kOffset = 0, kGroups = 1;
   static constexpr bool kMinimum = true, kFourBit = true;
+  static constexpr int64_t kBytes = 320;
   const std::byte* q;
   PanelFormat(const std::byte* panel, int64_t k) : PanelScaleMinimum(panel, k / 32), q(field(panel, k / 32, 4)) {}
-  G4_INLINE void prefetch(int64_t b) const { prefetch_ahead<256>(q + b * 256); }
   G4_INLINE void codes(int64_t b, Codes* out) const { split_nibbles(q + b * 256, out); }
 };
 
@@ -84,10 +78,10 @@ template <>
 struct PanelFormat<DType::Q5_0> : PanelScale {
   static constexpr int kOffset = 16, kGroups = 1;
   static constexpr bool kMinimum = false, kFourBit = false;
+  static constexpr int64_t kBytes = 352;
   const std::byte *high, *q;
   PanelFormat(const std::byte* panel, int64_t k)
       : PanelScale{panel}, high(field(panel, k / 32, 2)), q(field(panel, k / 32, 6)) {}
-  G4_INLINE void prefetch(int64_t b) const { prefetch_ahead<256>(q + b * 256); }
   G4_INLINE void codes(int64_t b, Codes* out) const {
     split_nibbles(q + b * 256, out);
     add_fifth_bits(high + b * 64, out);
@@ -98,10 +92,10 @@ template <>
 struct PanelFormat<DType::Q5_1> : PanelScaleMinimum {
   static constexpr int kOffset = 0, kGroups = 1;
   static constexpr bool kMinimum = true, kFourBit = false;
+  static constexpr int64_t kBytes = 384;
   const std::byte *high, *q;
   PanelFormat(const std::byte* panel, int64_t k)
       : PanelScaleMinimum(panel, k / 32), high(field(panel, k / 32, 4)), q(field(panel, k / 32, 8)) {}
-  G4_INLINE void prefetch(int64_t b) const { prefetch_ahead<256>(q + b * 256); }
   G4_INLINE void codes(int64_t b, Codes* out) const {
     split_nibbles(q + b * 256, out);
     add_fifth_bits(high + b * 64, out);
@@ -112,9 +106,9 @@ template <>
 struct PanelFormat<DType::Q8_0> : PanelScale {
   static constexpr int kOffset = 128, kGroups = 1;
   static constexpr bool kMinimum = false, kFourBit = false;
+  static constexpr int64_t kBytes = 544;
   const std::byte* q;
   PanelFormat(const std::byte* panel, int64_t k) : PanelScale{panel}, q(field(panel, k / 32, 2)) {}
-  G4_INLINE void prefetch(int64_t b) const { prefetch_ahead<512>(q + b * 512); }
   G4_INLINE void codes(int64_t b, Codes* out) const {
     for (int j = 0; j < 8; ++j) out[j] = load_vector<Codes>(q + b * 512 + j * 64) ^ 0x80;
   }
@@ -155,9 +149,9 @@ template <>
 struct PanelFormat<DType::Q4_K> : PanelKScales {
   static constexpr int kOffset = 0, kGroups = 1;
   static constexpr bool kMinimum = true, kFourBit = true;
+  static constexpr int64_t kBytes = 288;
   const std::byte* q;
   PanelFormat(const std::byte* panel, int64_t k) : PanelKScales(panel, k / 256), q(field(panel, k / 256, 16)) {}
-  G4_INLINE void prefetch(int64_t b) const { prefetch_ahead<256>(q + b * 256); }
   G4_INLINE void codes(int64_t b, Codes* out) const { pair_nibbles(q + b / 2 * 512, b % 2, out); }
 };
 
@@ -165,10 +159,10 @@ template <>
 struct PanelFormat<DType::Q5_K> : PanelKScales {
   static constexpr int kOffset = 0, kGroups = 1;
   static constexpr bool kMinimum = true, kFourBit = false;
+  static constexpr int64_t kBytes = 352;
   const std::byte *high, *q;
   PanelFormat(const std::byte* panel, int64_t k)
       : PanelKScales(panel, k / 256), high(field(panel, k / 256, 16)), q(field(panel, k / 256, 48)) {}
-  G4_INLINE void prefetch(int64_t b) const { prefetch_ahead<256>(q + b * 256); }
   G4_INLINE void codes(int64_t b, Codes* out) const {
     pair_nibbles(q + b / 2 * 512, b % 2, out);
     for (int j = 0; j < 8; ++j) {
@@ -182,10 +176,10 @@ template <>
 struct PanelFormat<DType::Q6_K> {
   static constexpr int kOffset = 32, kGroups = 2;
   static constexpr bool kMinimum = false, kFourBit = false;
+  static constexpr int64_t kBytes = 420;
   const std::byte *q, *high, *scale, *d;
   PanelFormat(const std::byte* panel, int64_t k)
       : q(panel), high(field(panel, k / 256, 128)), scale(field(panel, k / 256, 192)), d(field(panel, k / 256, 208)) {}
-  G4_INLINE void prefetch(int64_t b) const { prefetch_ahead<256>(q + b * 256); }
   G4_INLINE void codes(int64_t b, Codes* out) const {
     const int64_t run = b / 4, part = b % 4;  // of 128 elements: 64 bytes a row of nibbles, 32 of pairs
     pair_nibbles(q + run * 1024 + (part & 1) * 512, part >= 2, out);
@@ -220,10 +214,10 @@ template <>
 struct PanelFormat<DType::IQ4_NL> : PanelScale {
   static constexpr int kOffset = 128, kGroups = 1;
   static constexpr bool kMinimum = false, kFourBit = false;
+  static constexpr int64_t kBytes = 288;
   PanelTable table{kIq4Values, kOffset};
   const std::byte* q;
   PanelFormat(const std::byte* panel, int64_t k) : PanelScale{panel}, q(field(panel, k / 32, 2)) {}
-  G4_INLINE void prefetch(int64_t b) const { prefetch_ahead<256>(q + b * 256); }
   G4_INLINE void codes(int64_t b, Codes* out) const { table.codes(q + b * 256, out); }
 };
 
@@ -231,11 +225,11 @@ template <>
 struct PanelFormat<DType::IQ4_XS> {
   static constexpr int kOffset = 128, kGroups = 1;
   static constexpr bool kMinimum = false, kFourBit = false;
+  static constexpr int64_t kBytes = 272;
   PanelTable table{kIq4Values, kOffset};
   const std::byte *d, *high, *low, *q;
   PanelFormat(const std::byte* panel, int64_t k)
       : d(panel), high(field(panel, k / 256, 2)), low(field(panel, k / 256, 4)), q(field(panel, k / 256, 8)) {}
-  G4_INLINE void prefetch(int64_t b) const { prefetch_ahead<256>(q + b * 256); }
   G4_INLINE void codes(int64_t b, Codes* out) const { table.codes(q + b * 256, out); }
   G4_INLINE void scales(int64_t b, RowFloats* s, RowFloats*) const {
     typedef uint16_t RowWords __attribute__((vector_size(32)));
@@ -251,10 +245,10 @@ template <>
 struct PanelFormat<DType::MXFP4> {
   static constexpr int kOffset = 16, kGroups = 1;
   static constexpr bool kMinimum = false, kFourBit = false;
+  static constexpr int64_t kBytes = 272;
   PanelTable table{kMxfp4Values, kOffset};
   const std::byte *exponent, *q;
   PanelFormat(const std::byte* panel, int64_t k) : exponent(panel), q(field(panel, k / 32, 1)) {}
-  G4_INLINE void prefetch(int64_t b) const { prefetch_ahead<256>(q + b * 256); }
   G4_INLINE void codes(int64_t b, Codes* out) const { table.codes(q + b * 256, out); }
   G4_INLINE void scales(int64_t b, RowFloats* s, RowFloats*) const {  // decode_iq.h's mxfp4_scale
     const RowInts e = to_ints(load_vector<RowBytes>(exponent + b * 16));

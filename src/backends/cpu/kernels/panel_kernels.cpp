@@ -12,8 +12,8 @@ static void quantized_product(const std::byte* panel, int64_t panel_bytes, int64
   const PanelActivations& a = x.quantized;
   if (tokens <= kFewTokens) {
     for (int64_t p = 0; p < panels; ++p)
-      dot_tokens<Format, 4>(Format(panel + p * panel_bytes, x.k), a.blocks, a, token, tokens, 0, out + p * kPanelRows,
-                            stride);
+      dot_tokens<Format, 4>(StreamedPanel<Format>(panel + p * panel_bytes, x.k), a.blocks, a, token, tokens, 0,
+                            out + p * kPanelRows, stride);
     return;
   }
   for (int64_t first = 0; first < a.blocks; first += kStretch) {

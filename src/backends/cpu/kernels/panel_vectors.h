@@ -31,6 +31,17 @@ static G4_INLINE void store_vector(void* p, T v) {
   __builtin_memcpy(p, &v, sizeof v);
 }
 
+// Asks for the lines that follow a block: those far ahead into the second-level cache, which can wait for more lines
+// than the first, and from there, when they are near, into the first.
+inline constexpr int64_t kFarAhead = 32768, kNearAhead = 2048;
+template <int64_t kBytes>
+static G4_INLINE void prefetch_ahead(const std::byte* at) {
+  for (int64_t i = 0; i < kBytes; i += 64) {
+    __builtin_prefetch(at + kFarAhead + i, 0, 2);
+    __builtin_prefetch(at + kNearAhead + i);
+  }
+}
+
 static G4_INLINE RowFloats all_rows(float x) { return RowFloats{x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x}; }
 static G4_INLINE RowInts all_rows(int32_t x) { return RowInts{} + x; }
 static G4_INLINE RowFloats to_floats(RowInts v) { return __builtin_convertvector(v, RowFloats); }

@@ -1,9 +1,10 @@
-#include "read_probe.h"
+#include "backends/cpu/read_probe.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 
-namespace g4::bench {
+namespace g4 {
 namespace {
 
 constexpr size_t kBytes = size_t{1} << 30;
@@ -32,18 +33,18 @@ read_piece(const std::byte* p) {
 
 }  // namespace
 
-ReadProbe::ReadProbe(int n_threads) : pool_(n_threads), memory_(kBytes) {
+ReadProbe::ReadProbe() : memory_(std::min(kBytes, system_memory().available / 4 / kPiece * kPiece + kPiece)) {
   memory_.use_large_pages();
   std::memset(memory_.data(), 0, memory_.size());
 }
 
-double ReadProbe::run() {
+double ReadProbe::run(ThreadPool& pool) {
   const auto began = std::chrono::steady_clock::now();
   std::atomic<uint64_t> bits{0};
-  pool_.run(kBytes / kPiece,
-            [&](int64_t piece, int) { bits |= read_piece(memory_.data() + static_cast<size_t>(piece) * kPiece); });
+  pool.run(static_cast<int64_t>(memory_.size() / kPiece),
+           [&](int64_t piece, int) { bits |= read_piece(memory_.data() + static_cast<size_t>(piece) * kPiece); });
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - began;
-  return bits == 0 ? static_cast<double>(kBytes) / seconds.count() / 1e9 : 0;
+  return bits == 0 ? static_cast<double>(memory_.size()) / seconds.count() : 0;
 }
 
-}  // namespace g4::bench
+}  // namespace g4
