@@ -189,6 +189,14 @@ class Engine:
 
         Returns how many tokens were computed. Raises ContextOverflowError, ArgumentError (empty, id out of range).
         """
+    def work(self, n_tokens: int, depth: int = 0) -> tuple[int, int]:
+        """What computing n_tokens after `depth` others, with the last one's logits, takes: bytes to read, multiply-adds.
+
+        Weights count once, of experts as many as the tokens can choose, and the keys and values they see. Raises
+        ArgumentError.
+        """
+    def read_speed(self) -> float:
+        """Bytes a second that the device reads its memory at, measured now; 0 where nothing measures it."""
     def snapshot(self) -> None:
         """Keeps the sliding layers' rings as they are now, so that a later prompt can return to this point."""
     def decode(self, id: int, poll: Poll | None = None) -> None:

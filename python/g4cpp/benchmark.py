@@ -38,6 +38,12 @@ class Row:
     stdev: float
     """Of the tokens per second; 0 for a single run."""
     samples: list[float]
+    gigabytes_per_second: float
+    """Of weights, keys and values that the run must read."""
+    gigaflops: float
+    """Of matrix products and attention, two to a multiply-add."""
+    percent_of_read_speed: float | None
+    """Decode: its bytes a second over those of a read probe between the runs; None where nothing measures that."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,8 @@ class Report:
     threads: int
     micro_batch: int
     load_seconds: float
+    read_gigabytes_per_second: float
+    """What a probe of the device's memory reached between the runs, the median; 0 where nothing measures it."""
     versions: dict[str, str]
     results: list[Row]
 
@@ -98,11 +106,17 @@ def measure(
     load_seconds = time.perf_counter() - began
     runner = Runner(file, engine, random.Random(seed))
     tests: list[tuple[Kind, int]] = [("prefill", prefill), ("decode", decode)]
-    results = [
-        _row(kind, tokens, depth, [runner.seconds(kind, tokens, depth) for _ in range(repeat + 1)][1:])
-        for kind, tokens in tests
-        if tokens
-    ]
+    results, probes = [], []
+    for kind, tokens in tests:
+        if not tokens:
+            continue
+        runner.seconds(kind, tokens, depth)
+        runs, speeds = [], []
+        for _ in range(repeat):
+            runs.append(runner.seconds(kind, tokens, depth))
+            speeds.append(engine.read_speed())
+        results.append(_row(kind, tokens, depth, runs, _work(engine, kind, tokens, depth), statistics.median(speeds)))
+        probes += speeds
     descriptions = {found.name: found.description for found in _core.devices()}
     return Report(
         model=file.path,
@@ -115,14 +129,26 @@ def measure(
         threads=engine.n_threads,
         micro_batch=engine.micro_batch,
         load_seconds=load_seconds,
+        read_gigabytes_per_second=statistics.median(probes) / 1e9,
         versions={"g4cpp": g4cpp.__version__, "core": _core.build_id, "python": platform.python_version()},
         results=results,
     )
 
 
-def _row(kind: Kind, tokens: int, depth: int, runs: list[float]) -> Row:
+def _work(engine: _core.Engine, kind: Kind, tokens: int, depth: int) -> tuple[int, int]:
+    """Bytes and multiply-adds of a run; all steps of a decode count as its middle one."""
+    if kind == "prefill":
+        return engine.work(tokens, depth)
+    n_bytes, multiply_adds = engine.work(1, max(depth, 1) + tokens // 2)
+    return n_bytes * tokens, multiply_adds * tokens
+
+
+def _row(
+    kind: Kind, tokens: int, depth: int, runs: list[float], work: tuple[int, int], read_speed: float
+) -> Row:
     speeds = [tokens / seconds for seconds in runs]
     seconds = statistics.median(runs)
+    n_bytes, multiply_adds = work
     return Row(
         kind=kind,
         tokens=tokens,
@@ -131,6 +157,9 @@ def _row(kind: Kind, tokens: int, depth: int, runs: list[float]) -> Row:
         seconds=seconds,
         stdev=statistics.stdev(speeds) if len(runs) > 1 else 0.0,
         samples=speeds,
+        gigabytes_per_second=n_bytes / seconds / 1e9,
+        gigaflops=2 * multiply_adds / seconds / 1e9,
+        percent_of_read_speed=100 * n_bytes / seconds / read_speed if read_speed and kind == "decode" else None,
     )
 
 

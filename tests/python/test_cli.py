@@ -191,6 +191,10 @@ def test_bench(tiny: Tiny, capsys: Capture, with_vocabulary: bool) -> None:
         assert len(row["samples"]) == 2
         assert min(row["samples"]) <= row["tokens_per_second"] <= max(row["samples"])
         assert row["tokens_per_second"] == pytest.approx(row["tokens"] / row["seconds"])
+        assert row["gigabytes_per_second"] > 0
+    assert report["results"][1]["percent_of_read_speed"] == pytest.approx(
+        100 * report["results"][1]["gigabytes_per_second"] / report["read_gigabytes_per_second"], rel=0.5
+    )
     assert report["threads"] == 1
     assert report["versions"]["g4cpp"] == g4cpp.__version__
     assert main(options) == 0

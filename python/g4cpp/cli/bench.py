@@ -75,9 +75,10 @@ def _table(report: Report) -> Any:
         f"{report.model}: {report.architecture}, {report.n_parameters / 1e6:.0f} M parameters, "
         f"{report.file_bytes / 1e9:.2f} GB\n"
         f"{report.device} ({report.device_description}), {report.compute}, {report.threads} threads, "
-        f"loaded in {report.load_seconds:.2f} s, g4cpp {report.versions['g4cpp']}\n"
+        f"loaded in {report.load_seconds:.2f} s, memory reads at {report.read_gigabytes_per_second:.1f} GB/s, "
+        f"g4cpp {report.versions['g4cpp']}\n"
     )
-    table = plain_table("test", ">tokens", ">depth", ">tokens/s", ">lowest", ">highest", ">seconds")
+    table = plain_table("test", ">tokens", ">depth", ">tokens/s", ">lowest", ">highest", ">seconds", ">GB/s", ">% of read", ">GFLOP/s")
     for row in report.results:
         table.add_row(
             row.kind,
@@ -87,5 +88,8 @@ def _table(report: Report) -> Any:
             f"{min(row.samples):.2f}",
             f"{max(row.samples):.2f}",
             f"{row.seconds:.3f}",
+            f"{row.gigabytes_per_second:.1f}",
+            "" if row.percent_of_read_speed is None else f"{row.percent_of_read_speed:.0f}",
+            f"{row.gigaflops:.0f}",
         )
     return Group(head, table)

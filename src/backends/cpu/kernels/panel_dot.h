@@ -68,6 +68,42 @@ static G4_INLINE void dot_blocks(const Weights& w, int64_t blocks, TokenBlocks* 
   }
 }
 
+// The same for one token and a format whose runs of blocks share bytes: each is loaded once.
+template <class Format>
+static G4_INLINE void dot_runs(const StreamedPanel<Format>& w, int64_t blocks, const TokenBlocks& x, int64_t group_step,
+                               RowFloats* acc) {
+  constexpr int kGroups = Format::kGroups, kQuads = 8 / kGroups, kRun = Format::kRun;
+  TokenBlocks at = x;
+  for (int64_t first = 0; first < blocks; first += kRun) {
+    RowInts sum[kRun][kGroups];
+    for (int r = 0; r < kRun; ++r) w.prefetch(first + r);
+    for (int g = 0; g < kGroups; ++g) {
+      RowInts high[kRun], low[kRun];
+      for (int r = 0; r < kRun; ++r) {
+        high[r] = RowInts{};
+        low[r] = Format::kMinimum ? RowInts{} : all_rows(at.sums[r * at.sum_step + g * group_step]);
+      }
+      for (int j = g * kQuads; j < (g + 1) * kQuads; ++j) {
+        Codes codes[kRun];
+        w.run_codes(first, j, codes);
+        for (int r = 0; r < kRun; ++r) {
+          const std::byte* quads = at.codes + r * at.code_step + 4 * j;
+          high[r] = dot4(high[r], codes[r], load_vector<int32_t>(quads));
+          low[r] = dot4(low[r], codes[r], load_vector<int32_t>(quads + 32));
+        }
+      }
+      for (int r = 0; r < kRun; ++r) sum[r][g] = (high[r] << 4) + low[r];
+    }
+    for (int r = 0; r < kRun; ++r) {
+      RowFloats scale[kGroups], minimum = {};
+      w.scales(first + r, scale, &minimum);
+      const RowFloats value = block_value<Format>(sum[r], scale, minimum, Format::kMinimum ? *at.sums : 0);
+      *acc = fma(value, all_rows(*at.scales), *acc);
+      at.codes += at.code_step, at.scales += at.scale_step, at.sums += at.sum_step;
+    }
+  }
+}
+
 // A stretch of a panel with its codes and scales spelled out, for use with many tokens.
 template <class Format>
 struct UnpackedPanel {
@@ -116,7 +152,10 @@ static inline void dot_tokens(const Weights& w, int64_t blocks, const PanelActiv
       x[i] = a.token(token + t + i, first);
       acc[i] = load_vector<RowFloats>(out + (t + i) * stride);
     }
-    dot_blocks<Format, kTokens>(w, blocks, x, a.group_step(), acc);
+    if constexpr (kTokens == 1 && requires(Codes * out) { w.run_codes(0, 0, out); })
+      dot_runs<Format>(w, blocks, x[0], a.group_step(), acc);
+    else
+      dot_blocks<Format, kTokens>(w, blocks, x, a.group_step(), acc);
     for (int i = 0; i < kTokens; ++i) store_vector(out + (t + i) * stride, acc[i]);
   }
   if constexpr (kTokens > 1)

@@ -2,7 +2,7 @@
 // unsigned codes and the rows' float scales:
 //   weight = scale * (code - kOffset), or scale * code - minimum where kMinimum.
 // kGroups scales share a block (2: one for each half). Codes of kFourBit formats lie below 16. kBytes are those of the
-// 16 rows' blocks.
+// 16 rows' blocks. Where kRun blocks share bytes, run_codes gives the codes of vector j of each.
 #pragma once
 
 #include "backends/cpu/kernels/panel_vectors.h"
@@ -149,9 +149,15 @@ template <>
 struct PanelFormat<DType::Q4_K> : PanelKScales {
   static constexpr int kOffset = 0, kGroups = 1;
   static constexpr bool kMinimum = true, kFourBit = true;
+  static constexpr int64_t kRun = 2;
   static constexpr int64_t kBytes = 288;
   const std::byte* q;
   PanelFormat(const std::byte* panel, int64_t k) : PanelKScales(panel, k / 256), q(field(panel, k / 256, 16)) {}
+  G4_INLINE void run_codes(int64_t first, int j, Codes* out) const {
+    const Codes c = load_vector<Codes>(q + first / 2 * 512 + j * 64);
+    out[0] = code_bits<0, 15>(c);
+    out[1] = code_bits<4, 15>(c);
+  }
   G4_INLINE void codes(int64_t b, Codes* out) const { pair_nibbles(q + b / 2 * 512, b % 2, out); }
 };
 
@@ -159,10 +165,17 @@ template <>
 struct PanelFormat<DType::Q5_K> : PanelKScales {
   static constexpr int kOffset = 0, kGroups = 1;
   static constexpr bool kMinimum = true, kFourBit = false;
+  static constexpr int64_t kRun = 2;
   static constexpr int64_t kBytes = 352;
   const std::byte *high, *q;
   PanelFormat(const std::byte* panel, int64_t k)
       : PanelKScales(panel, k / 256), high(field(panel, k / 256, 16)), q(field(panel, k / 256, 48)) {}
+  G4_INLINE void run_codes(int64_t first, int j, Codes* out) const {
+    const Codes c = load_vector<Codes>(q + first / 2 * 512 + j * 64);
+    const CodePairs bits = load_vector<CodePairs>(high + first / 8 * 512 + j * 64) >> static_cast<int>(first % 8);
+    out[0] = code_bits<0, 15>(c) | ((Codes)(bits << 4) & 16);
+    out[1] = code_bits<4, 15>(c) | ((Codes)(bits << 3) & 16);
+  }
   G4_INLINE void codes(int64_t b, Codes* out) const {
     pair_nibbles(q + b / 2 * 512, b % 2, out);
     for (int j = 0; j < 8; ++j) {
@@ -176,10 +189,20 @@ template <>
 struct PanelFormat<DType::Q6_K> {
   static constexpr int kOffset = 32, kGroups = 2;
   static constexpr bool kMinimum = false, kFourBit = false;
+  static constexpr int64_t kRun = 4;
   static constexpr int64_t kBytes = 420;
   const std::byte *q, *high, *scale, *d;
   PanelFormat(const std::byte* panel, int64_t k)
       : q(panel), high(field(panel, k / 256, 128)), scale(field(panel, k / 256, 192)), d(field(panel, k / 256, 208)) {}
+  G4_INLINE void run_codes(int64_t first, int j, Codes* out) const {
+    const std::byte* at = q + first / 4 * 1024 + j * 64;
+    const Codes even = load_vector<Codes>(at), odd = load_vector<Codes>(at + 512);
+    const CodePairs bits = load_vector<CodePairs>(high + first / 4 * 512 + j * 64);
+    out[0] = code_bits<0, 15>(even) | ((Codes)(bits << 4) & 0x30);
+    out[1] = code_bits<0, 15>(odd) | ((Codes)(bits << 2) & 0x30);
+    out[2] = code_bits<4, 15>(even) | ((Codes)bits & 0x30);
+    out[3] = code_bits<4, 15>(odd) | ((Codes)(bits >> 2) & 0x30);
+  }
   G4_INLINE void codes(int64_t b, Codes* out) const {
     const int64_t run = b / 4, part = b % 4;  // of 128 elements: 64 bytes a row of nibbles, 32 of pairs
     pair_nibbles(q + run * 1024 + (part & 1) * 512, part >= 2, out);
