@@ -212,11 +212,10 @@ struct PanelFormat<DType::Q6_K> {
     }
   }
   G4_INLINE void scales(int64_t b, RowFloats* s, RowFloats*) const {
-    typedef int8_t SignedRowBytes __attribute__((vector_size(16)));
     const RowFloats factor = load_halves(d + b / 8 * 32);
     for (int g = 0; g < 2; ++g) {
       const auto bytes = load_vector<SignedRowBytes>(scale + (b / 8 * 16 + b % 8 * 2 + g) * 16);
-      s[g] = factor * to_floats(__builtin_convertvector(bytes, RowInts));
+      s[g] = factor * to_floats(to_ints(bytes));
     }
   }
 };
@@ -255,10 +254,9 @@ struct PanelFormat<DType::IQ4_XS> {
       : d(panel), high(field(panel, k / 256, 2)), low(field(panel, k / 256, 4)), q(field(panel, k / 256, 8)) {}
   G4_INLINE void codes(int64_t b, Codes* out) const { table.codes(q + b * 256, out); }
   G4_INLINE void scales(int64_t b, RowFloats* s, RowFloats*) const {
-    typedef uint16_t RowWords __attribute__((vector_size(32)));
     const int64_t block = b / 8;
     const int j = static_cast<int>(b % 8);
-    const RowInts top = __builtin_convertvector(load_vector<RowWords>(high + block * 32), RowInts) >> (2 * j);
+    const RowInts top = to_ints(load_vector<RowWords>(high + block * 32)) >> (2 * j);
     const RowInts bottom = to_ints(load_vector<RowBytes>(low + (block * 4 + j / 2) * 16)) >> (4 * (j & 1));
     *s = load_halves(d + block * 32) * to_floats(((bottom & 15) | (top & 3) << 4) - 32);
   }

@@ -19,6 +19,8 @@ typedef uint16_t CodePairs __attribute__((vector_size(64)));
 typedef int32_t RowInts __attribute__((vector_size(64)));
 typedef float RowFloats __attribute__((vector_size(64)));
 typedef uint8_t RowBytes __attribute__((vector_size(16)));
+typedef int8_t SignedRowBytes __attribute__((vector_size(16)));
+typedef uint16_t RowWords __attribute__((vector_size(32)));
 
 template <class T>
 static G4_INLINE T load_vector(const void* p) {
@@ -45,7 +47,35 @@ static G4_INLINE void prefetch_ahead(const std::byte* at) {
 static G4_INLINE RowFloats all_rows(float x) { return RowFloats{x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x}; }
 static G4_INLINE RowInts all_rows(int32_t x) { return RowInts{} + x; }
 static G4_INLINE RowFloats to_floats(RowInts v) { return __builtin_convertvector(v, RowFloats); }
-static G4_INLINE RowInts to_ints(RowBytes v) { return __builtin_convertvector(v, RowInts); }
+
+// By intrinsics: gcc 12 takes its own conversions apart, number by number.
+#if defined(__AVX512F__)
+static G4_INLINE RowInts to_ints(RowBytes v) { return (RowInts)_mm512_maskz_cvtepu8_epi32(0xffff, (__m128i)v); }
+static G4_INLINE RowInts to_ints(SignedRowBytes v) { return (RowInts)_mm512_maskz_cvtepi8_epi32(0xffff, (__m128i)v); }
+static G4_INLINE RowInts to_ints(RowWords v) { return (RowInts)_mm512_maskz_cvtepu16_epi32(0xffff, (__m256i)v); }
+#elif defined(__AVX2__)
+static G4_INLINE RowInts both(__m256i low, __m256i high) {
+  RowInts out;
+  __builtin_memcpy(&out, &low, sizeof low);
+  __builtin_memcpy((char*)&out + sizeof low, &high, sizeof high);
+  return out;
+}
+static G4_INLINE RowInts to_ints(RowBytes v) {
+  return both(_mm256_cvtepu8_epi32((__m128i)v), _mm256_cvtepu8_epi32(_mm_srli_si128((__m128i)v, 8)));
+}
+static G4_INLINE RowInts to_ints(SignedRowBytes v) {
+  return both(_mm256_cvtepi8_epi32((__m128i)v), _mm256_cvtepi8_epi32(_mm_srli_si128((__m128i)v, 8)));
+}
+static G4_INLINE RowInts to_ints(RowWords v) {
+  return both(_mm256_cvtepu16_epi32(_mm256_castsi256_si128((__m256i)v)),
+              _mm256_cvtepu16_epi32(_mm256_extracti128_si256((__m256i)v, 1)));
+}
+#else
+template <class T>
+static G4_INLINE RowInts to_ints(T v) {
+  return __builtin_convertvector(v, RowInts);
+}
+#endif
 
 #if !defined(__AVX512F__)  // there RowFloats is simd.h's Vec
 static G4_INLINE RowFloats fma(RowFloats a, RowFloats b, RowFloats c) {
