@@ -6,8 +6,9 @@
 Without -m, the demo model; a file without a vocabulary will do. Random tokens, batch 1. Ours is the loop that
 generate runs (embedding, full logits, sampling); llama.cpp runs with its defaults (float16 cache, weights
 repacked), flash attention and one batch for the prompt, and takes the likeliest token. Prefill counts the
-prompt, from an empty cache to the first token chosen; decode the tokens after it, behind `depth` others. The
-engines' runs alternate, so that a busy machine slows both alike. --no-skip: without the KV-shared skip.
+prompt, from an empty cache to the first token chosen; decode the tokens after it, behind `depth` others, which
+are computed once: each further run goes on where the last ended. The engines' runs alternate, so that a busy
+machine slows both alike. --no-skip: without the KV-shared skip.
 Needs llama-cpp-python (extra [interop]).
 """
 
@@ -36,11 +37,16 @@ Run = Callable[[], float]
 """Seconds of one run."""
 
 
-def our_runs(runner: Runner, n_prefill: int, n_decode: int, depth: int) -> dict[str, Run]:
-    return {
-        "prefill": lambda: runner.seconds("prefill", n_prefill),
-        "decode": lambda: runner.seconds("decode", n_decode, depth),
-    }
+def our_runs(runner: Runner, engine: _core.Engine, prompt: list[int], n_decode: int, depth: int) -> dict[str, Run]:
+    context = repeated(prompt, depth)
+
+    def decode() -> float:
+        nonlocal context
+        seconds = runner.seconds_after(context, n_decode)
+        context = engine.tokens if depth else context
+        return seconds
+
+    return {"prefill": lambda: runner.seconds("prefill", len(prompt)), "decode": decode}
 
 
 def peer_runs(peer: LlamaPeer, prompt: list[int], n_decode: int, depth: int) -> dict[str, Run]:
@@ -51,9 +57,10 @@ def peer_runs(peer: LlamaPeer, prompt: list[int], n_decode: int, depth: int) -> 
         return time.perf_counter() - began
 
     def decode() -> float:
-        peer.reset()
-        before = (prompt * (depth // len(prompt) + 1))[: max(depth, 1)]
-        token = int(peer.append(before).argmax())
+        if not depth or peer.n_past < depth:
+            peer.reset()
+            peer.append(repeated(prompt, depth))
+        token = prompt[0]
         began = time.perf_counter()
         for _ in range(n_decode):
             token = int(peer.append([token]).argmax())
@@ -62,11 +69,16 @@ def peer_runs(peer: LlamaPeer, prompt: list[int], n_decode: int, depth: int) -> 
     return {"prefill": prefill, "decode": decode}
 
 
+def repeated(prompt: list[int], depth: int) -> list[int]:
+    """What stands in the context before a decode: one token at least."""
+    return (prompt * (depth // len(prompt) + 1))[: max(depth, 1)]
+
+
 def measure(
     path: Path, n_prefill: int, n_decode: int, depth: int, repeat: int, threads: int | None, skip: bool
 ) -> dict[str, Any]:
     """One warm-up and `repeat` runs of each kind in each engine."""
-    n_ctx = max(n_prefill, n_decode + depth) + 8
+    n_ctx = max(n_prefill, (n_decode + 1) * (repeat + 1) + depth) + 8
     load = os.getloadavg()[0]
     file = open_gguf(path)
     engine = _core.Engine(file, n_ctx=n_ctx, n_threads=threads or 0, kv_shared_skip=skip)
@@ -81,7 +93,7 @@ def measure(
         precise=False,
         all_logits=False,
     ) as peer:
-        ours, theirs = our_runs(runner, n_prefill, n_decode, depth), peer_runs(peer, prompt, n_decode, depth)
+        ours, theirs = our_runs(runner, engine, prompt, n_decode, depth), peer_runs(peer, prompt, n_decode, depth)
         results = [
             compare(kind, tokens, ours[kind], theirs[kind], repeat)
             for kind, tokens in (("prefill", n_prefill), ("decode", n_decode))

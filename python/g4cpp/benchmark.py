@@ -22,6 +22,7 @@ from g4cpp.options import GenerationOptions, SamplingDefaults, make_sampler
 
 if TYPE_CHECKING:
     from g4cpp import _core
+    from g4cpp.types import Timings
 
 Kind = Literal["prefill", "decode"]
 
@@ -176,15 +177,23 @@ class Runner:
         """Of one run, from an empty cache; `depth` tokens are computed before, outside the clock."""
         with self._shared.step(None) as (engine, _):
             engine.reset()
-            before = [self._random.randrange(engine.n_vocab) for _ in range(depth)]
+            before = self._ids(depth)
             if before:
                 engine.prefill(before)
-        n_prompt = tokens if kind == "prefill" else 0 if before else 1
-        prompt = before + [self._random.randrange(self._engine.n_vocab) for _ in range(n_prompt)]
+        if kind == "decode":
+            return self.seconds_after(before or self._ids(1), tokens)
+        return self._loop(before + self._ids(tokens), 1).prefill_seconds
+
+    def seconds_after(self, prompt: list[int], tokens: int) -> float:
+        """Of a decode after `prompt`, which is read from the cache as far as it lies there, outside the clock."""
+        return self._loop(prompt, tokens + 1).decode_seconds
+
+    def _ids(self, count: int) -> list[int]:
+        return [self._random.randrange(self._engine.n_vocab) for _ in range(count)]
+
+    def _loop(self, prompt: list[int], n_sampled: int) -> Timings:
         sampler = make_sampler(GenerationOptions(seed=1), self._defaults, self._engine.n_vocab)
-        n_sampled = 1 if kind == "prefill" else tokens + 1
         loop = TokenLoop(self._shared, prompt, sampler, n_ctx=self._engine.n_ctx, max_tokens=n_sampled)
         for _ in loop:
             pass
-        timings = loop.timings
-        return timings.prefill_seconds if kind == "prefill" else timings.decode_seconds
+        return loop.timings
