@@ -107,17 +107,22 @@ def measure(
     load_seconds = time.perf_counter() - began
     runner = Runner(file, engine, random.Random(seed))
     tests: list[tuple[Kind, int]] = [("prefill", prefill), ("decode", decode)]
-    results, probes = [], []
+    measured: list[tuple[Kind, int, list[float]]] = []
+    probes: list[float] = []
     for kind, tokens in tests:
         if not tokens:
             continue
         runner.seconds(kind, tokens, depth)
-        runs, speeds = [], []
+        runs = []
         for _ in range(repeat):
             runs.append(runner.seconds(kind, tokens, depth))
-            speeds.append(engine.read_speed())
-        results.append(_row(kind, tokens, depth, runs, _work(engine, kind, tokens, depth), statistics.median(speeds)))
-        probes += speeds
+            probes.append(engine.read_speed())
+        measured.append((kind, tokens, runs))
+    read_speed = statistics.median(probes)
+    results = [
+        _row(kind, tokens, depth, runs, _work(engine, kind, tokens, depth), read_speed)
+        for kind, tokens, runs in measured
+    ]
     descriptions = {found.name: found.description for found in _core.devices()}
     return Report(
         model=file.path,
@@ -130,7 +135,7 @@ def measure(
         threads=engine.n_threads,
         micro_batch=engine.micro_batch,
         load_seconds=load_seconds,
-        read_gigabytes_per_second=statistics.median(probes) / 1e9,
+        read_gigabytes_per_second=read_speed / 1e9,
         versions={"g4cpp": g4cpp.__version__, "core": _core.build_id, "python": platform.python_version()},
         results=results,
     )
