@@ -73,7 +73,10 @@ void ThreadPool::run(int64_t n_tasks, const std::function<void(int64_t, int)>& t
 void ThreadPool::work(int thread) {
   for (int k = 0; k < size(); ++k) {
     Stretch& stretch = stretches_[static_cast<size_t>((thread + k) % size())];
-    for (int64_t i; (i = stretch.next.fetch_add(1, std::memory_order_relaxed)) < stretch.end;) {
+    // Looking first leaves an empty stretch's cache line shared among all who come to help.
+    while (stretch.next.load(std::memory_order_relaxed) < stretch.end) {
+      const int64_t i = stretch.next.fetch_add(1, std::memory_order_relaxed);
+      if (i >= stretch.end) break;
       if (failed_.load(std::memory_order_relaxed)) break;
       try {
         (*task_)(i, thread);

@@ -15,35 +15,15 @@
 namespace g4 {
 namespace {
 
-CpuTensor cpu_tensor(const Tensor& t) {
-  CpuTensor c;
-  c.data = t.host();
-  c.dtype = t.dtype;
-  c.panels = t.layout == TensorLayout::Panels;
-  c.rank = t.shape.rank();
-  for (int i = 0; i < c.rank; ++i) {
-    c.dim[i] = t.shape[i];
-    c.stride[i] = t.strides[static_cast<size_t>(i)];
-  }
-  c.cols = c.rank ? c.dim[c.rank - 1] : 1;
-  c.rows = t.shape.rows();
-  c.block_size = block_size(t.dtype);
-  c.block_bytes = block_bytes(t.dtype);
-  c.row_stride = c.rank >= 2 ? c.stride[c.rank - 2] : 0;
-  for (int i = c.rank - 3; i >= 0; --i)
-    if (c.dim[i] > 1 && c.stride[i] != c.stride[i + 1] * c.dim[i + 1]) c.row_stride = -1;
-  return c;
-}
-
 struct CallTensors {
-  std::vector<CpuTensor> in;
-  std::vector<CpuTensor> out;
+  std::vector<KernelTensor> in;
+  std::vector<KernelTensor> out;
 };
 
 CallTensors tensors_of(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs) {
   CallTensors t;
-  for (const Tensor& x : inputs) t.in.push_back(cpu_tensor(x));
-  for (const Tensor& x : outputs) t.out.push_back(cpu_tensor(x));
+  for (const Tensor& x : inputs) t.in.push_back(kernel_tensor(x, x.host()));
+  for (const Tensor& x : outputs) t.out.push_back(kernel_tensor(x, x.host()));
   return t;
 }
 
@@ -125,12 +105,12 @@ class CpuBackend final : public Backend {
       return TensorLayout::Rows;
     const Shape& s = weights.shape;
     if (s.rank() < 2 || s[-2] % kPanelRows || panel_fields(weights.dtype).empty()) return TensorLayout::Rows;
-    CpuTensor x, w, out;
+    KernelTensor x, w, out;
     x.dtype = out.dtype = options_.activations;
     x.cols = w.cols = s[-1];
     w.dtype = weights.dtype;
     w.panels = true;
-    const CpuTensor in[] = {x, w};
+    const KernelTensor in[] = {x, w};
     return find("matmul")->supports({in, 2, &out, nullptr, &team_, nullptr}) ? TensorLayout::Panels
                                                                              : TensorLayout::Rows;
   }

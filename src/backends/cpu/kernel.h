@@ -5,37 +5,10 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "backends/kernel_tensor.h"
 #include "graph/graph.h"
 
-#define G4_INLINE __attribute__((always_inline)) inline
-
 namespace g4 {
-
-// A tensor as kernels see it. Rows are the leading dimensions flattened; `row_stride` is -1 where no single stride
-// fits.
-struct CpuTensor {
-  std::byte* data = nullptr;
-  DType dtype = DType::F32;
-  bool panels = false;  // the layout: panels.h
-  int rank = 0;
-  int64_t dim[4] = {1, 1, 1, 1};     // slowest first
-  int64_t stride[4] = {0, 0, 0, 0};  // bytes
-  int64_t rows = 1;
-  int64_t cols = 1;
-  int64_t row_stride = 0;
-  int64_t block_size = 1;  // elements per block of the format
-  int64_t block_bytes = 4;
-
-  G4_INLINE std::byte* row(int64_t r) const {
-    if (row_stride >= 0) return data + r * row_stride;
-    std::byte* p = data;
-    for (int i = rank - 2; i >= 0; --i) {
-      p += r % dim[i] * stride[i];
-      r /= dim[i];
-    }
-    return p;
-  }
-};
 
 // Threads, behind a plain function pointer.
 struct CpuTeam {
@@ -45,9 +18,9 @@ struct CpuTeam {
 };
 
 struct CpuCall {
-  const CpuTensor* in = nullptr;
+  const KernelTensor* in = nullptr;
   int n_in = 0;
-  const CpuTensor* out = nullptr;
+  const KernelTensor* out = nullptr;
   const OpParams* params = nullptr;
   const CpuTeam* team = nullptr;  // launch and workspace; only `size` counts for workspace
   std::byte* scratch = nullptr;   // launch only

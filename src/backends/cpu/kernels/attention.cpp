@@ -21,7 +21,7 @@ static void attend(const Tile& tile, int64_t split, const State& state) {
 // Writes the tile's outputs; `row` holds one.
 template <class Tile>
 static void write(const Tile& tile, const State& total, float* row) {
-  const CpuTensor& out = tile.call->out[0];
+  const KernelTensor& out = tile.call->out[0];
   for (int64_t r = 0; r < tile.rows(); ++r) {
     const float* values = total.values + r * tile.s->d;
     const float factor = 1.0f / total.sum[r];

@@ -34,7 +34,7 @@ struct FloatTile : QueryTile {
 
   void attend_block(int64_t, Range seen, const State& state) const {
     const int64_t n = seen.end - seen.begin, d = s->d;
-    const CpuTensor &k_cache = call->in[1], &v_cache = call->in[2];
+    const KernelTensor &k_cache = call->in[1], &v_cache = call->in[2];
     for (int64_t j = 0; j < n; ++j) {
       const int64_t row = cache_row(seen.begin + j);
       load_floats(k_cache.row(row), k_cache.dtype, keys + j * d, d);

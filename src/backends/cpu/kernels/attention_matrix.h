@@ -51,7 +51,7 @@ struct MatrixTile : QueryTile {
     return (s.tile_rows * s.d + 2 * kBlock * s.d) / 2 + 2 * kBlock * s.tile_rows;
   }
   static bool supports(const CpuCall& call) {
-    const CpuTensor &q = call.in[0], &k = call.in[1], &v = call.in[2];
+    const KernelTensor &q = call.in[0], &k = call.in[1], &v = call.in[2];
     return q.dtype == DType::BF16 && k.dtype == DType::BF16 && v.dtype == DType::BF16 && q.dim[2] % 64 == 0 &&
            q.dim[2] <= kLongestRow;
   }
@@ -107,13 +107,13 @@ struct MatrixTile : QueryTile {
   std::byte* weight_tile(int64_t first, int64_t key, int part) const {
     return weights_ + ((part * s->tile_rows + first) / 16 * (kBlock / 32) + key / 32) * kTileBytes;
   }
-  const std::byte* row_of(const CpuTensor& cache, int64_t position) const {
+  const std::byte* row_of(const KernelTensor& cache, int64_t position) const {
     return cache.data + position % s->slots * cache.stride[0] + kv_head * cache.stride[1];
   }
 
   // scores_[key, row] = k . q for `keys` keys from position `begin` on, those not seen included.
   void score_keys(int64_t begin, int64_t keys, Range seen) const {
-    const CpuTensor& cache = call->in[1];
+    const KernelTensor& cache = call->in[1];
     const std::byte* k = row_of(cache, begin);
     int64_t stride = cache.stride[0];
     if (begin % s->slots + keys > s->slots) {

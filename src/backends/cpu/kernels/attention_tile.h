@@ -18,7 +18,7 @@ struct Shapes {
 };
 
 static inline Shapes shapes_of(const CpuCall& call, int64_t row_step) {
-  const CpuTensor &q = call.in[0], &cache = call.in[1];
+  const KernelTensor &q = call.in[0], &cache = call.in[1];
   Shapes s{};
   s.tokens = q.dim[0];
   s.heads = q.dim[1];

@@ -14,7 +14,7 @@ static inline int64_t binary_workspace(const CpuCall& call) { return piece_scrat
 // out = f(a, b)
 template <class F>
 static G4_INLINE void binary_launch(const CpuCall& call, const F& f) {
-  const CpuTensor &a = call.in[0], &b = call.in[1], &out = call.out[0];
+  const KernelTensor &a = call.in[0], &b = call.in[1], &out = call.out[0];
   const bool one_number = b.rank == 1 && b.cols == 1 && out.cols != 1;
   const bool one_row = b.rank == 1 && a.rank != 1;
   for_pieces(call, out.rows, out.cols, 2, [&](int64_t r, int64_t begin, int64_t n, float* buffer) {

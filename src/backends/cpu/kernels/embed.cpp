@@ -15,7 +15,7 @@ static int64_t workspace(const CpuCall& call) { return row_scratch(call, call.ou
 
 static void launch(const CpuCall& call) {
   const float factor = static_cast<const EmbedParams*>(call.params)->scale;
-  const CpuTensor &table = call.in[0], &out = call.out[0];
+  const KernelTensor &table = call.in[0], &out = call.out[0];
   const auto* ids = reinterpret_cast<const int32_t*>(call.in[1].data);
   const int64_t n = out.cols;
   for_rows(call, out.rows, n, table.panels ? 2 : 1, [&](int64_t r, float* buffer) {

@@ -10,7 +10,7 @@ static bool supports(const CpuCall& call) {
 static int64_t workspace(const CpuCall& call) { return row_scratch(call, call.out[0].cols, 2); }
 
 static void launch(const CpuCall& call) {
-  const CpuTensor &y = call.in[0], &weights = call.in[1], &out = call.out[0];
+  const KernelTensor &y = call.in[0], &weights = call.in[1], &out = call.out[0];
   const int64_t n = out.cols, k = y.dim[1];
   for_rows(call, out.rows, n, 2, [&](int64_t r, float* sum) {
     const auto* weight = reinterpret_cast<const float*>(weights.row(r));

@@ -14,12 +14,12 @@ struct Order {
 };
 
 static int64_t order_bytes(const CpuCall& call) {
-  const CpuTensor &w = call.in[1], &ids = call.in[2];
+  const KernelTensor &w = call.in[1], &ids = call.in[2];
   return align64(ids.rows * ids.cols * 4) + align64((w.dim[0] + 1) * 4);
 }
 
 static Order sort_pairs(const CpuCall& call, std::byte* memory) {
-  const CpuTensor &w = call.in[1], &ids = call.in[2];
+  const KernelTensor &w = call.in[1], &ids = call.in[2];
   const int64_t pairs = ids.rows * ids.cols, experts = w.dim[0];
   const Order o{reinterpret_cast<int32_t*>(memory), reinterpret_cast<int32_t*>(memory + align64(pairs * 4))};
   const auto expert_of = [&](int64_t p) {
@@ -37,7 +37,7 @@ static Order sort_pairs(const CpuCall& call, std::byte* memory) {
 // The result of one expert, [tokens, stride], becomes columns [first, first + columns) of the pairs from `begin` on.
 static void store_result(const CpuCall& call, const Order& o, int64_t begin, int64_t tokens, float* result,
                          int64_t stride, int64_t first, int64_t columns) {
-  const CpuTensor& out = call.out[0];
+  const KernelTensor& out = call.out[0];
   const float alpha = static_cast<const ExpertMatmulParams*>(call.params)->alpha;
   for (int64_t t = 0; t < tokens; ++t) {
     float* row = result + t * stride;
@@ -55,7 +55,7 @@ struct PanelLayout {
 };
 
 static PanelLayout panel_layout(const CpuCall& call, const PanelKernel& kernel) {
-  const CpuTensor &x = call.in[0], &w = call.in[1], &ids = call.in[2];
+  const KernelTensor &x = call.in[0], &w = call.in[1], &ids = call.in[2];
   PanelLayout l{};
   l.pairs = ids.rows * ids.cols;
   l.k = x.cols;
@@ -73,7 +73,7 @@ static PanelLayout panel_layout(const CpuCall& call, const PanelKernel& kernel) 
 }
 
 static void launch_panels(const CpuCall& call) {
-  const CpuTensor &x = call.in[0], &w = call.in[1], &ids = call.in[2];
+  const KernelTensor &x = call.in[0], &w = call.in[1], &ids = call.in[2];
   const PanelKernel& kernel = *panel_kernel(w.dtype);
   const PanelLayout l = panel_layout(call, kernel);
   const Order o = sort_pairs(call, call.scratch);
@@ -116,7 +116,7 @@ struct RowLayout {
 };
 
 static RowLayout layout_of(const CpuCall& call) {
-  const CpuTensor &x = call.in[0], &w = call.in[1], &ids = call.in[2];
+  const KernelTensor &x = call.in[0], &w = call.in[1], &ids = call.in[2];
   RowLayout l{};
   l.pairs = ids.rows * ids.cols;
   l.tokens = ids.rows;
@@ -134,7 +134,7 @@ static RowLayout layout_of(const CpuCall& call) {
 }
 
 static void launch_rows(const CpuCall& call) {
-  const CpuTensor &x = call.in[0], &w = call.in[1], &ids = call.in[2];
+  const KernelTensor &x = call.in[0], &w = call.in[1], &ids = call.in[2];
   const RowLayout l = layout_of(call);
   const int64_t choices = ids.cols;
   auto* activations = reinterpret_cast<float*>(call.scratch);
@@ -168,7 +168,7 @@ static void launch_rows(const CpuCall& call) {
 }
 
 static int64_t workspace(const CpuCall& call) {
-  const CpuTensor& w = call.in[1];
+  const KernelTensor& w = call.in[1];
   if (!w.panels) return layout_of(call).total;
   const PanelLayout l = panel_layout(call, *panel_kernel(w.dtype));
   return l.order + l.operand + call.team->size * l.thread.total;

@@ -6,7 +6,7 @@ namespace g4::G4_ISA_NAMESPACE {
 static bool supports(const CpuCall& call) { return call.in[0].dtype == call.out[0].dtype; }
 
 static void launch(const CpuCall& call) {
-  const CpuTensor &x = call.in[0], &out = call.out[0];
+  const KernelTensor &x = call.in[0], &out = call.out[0];
   const auto* indices = reinterpret_cast<const int32_t*>(call.in[1].data);
   const auto bytes = static_cast<size_t>(out.cols * element_bytes(out.dtype));
   for_rows(call, out.rows, out.cols, 0,

@@ -13,7 +13,7 @@ static int64_t workspace(const CpuCall& call) { return piece_scratch(call, call.
 
 static void launch(const CpuCall& call) {
   const auto& p = *static_cast<const GegluParams*>(call.params);
-  const CpuTensor &gate = call.in[0], &up = call.in[1], &out = call.out[0];
+  const KernelTensor &gate = call.in[0], &up = call.in[1], &out = call.out[0];
   for_pieces(call, out.rows, out.cols, 2, [&](int64_t r, int64_t begin, int64_t n, float* buffer) {
     float* other = buffer + n;
     load_floats(element(gate, r, begin), gate.dtype, buffer, n);

@@ -11,13 +11,13 @@ static bool supports(const CpuCall& call) {
 static int64_t workspace(const CpuCall& call) { return row_scratch(call, call.in[0].cols, 1); }
 
 static void launch(const CpuCall& call) {
-  const CpuTensor& k = call.in[0];
+  const KernelTensor& k = call.in[0];
   const auto* positions = reinterpret_cast<const int32_t*>(call.in[4].data);
   const int64_t heads = k.dim[1], slots = call.in[2].dim[0];
   for_rows(call, k.rows, k.cols, 1, [&](int64_t r, float* buffer) {
     const int64_t slot = positions[r / heads] % slots;
     for (int source = 0; source < 2; ++source) {
-      const CpuTensor &values = call.in[source], &cache = call.in[2 + source];
+      const KernelTensor &values = call.in[source], &cache = call.in[2 + source];
       const float* row = floats_of(values, r, buffer);
       store_floats(row, cache.row(slot * heads + r % heads), cache.dtype, k.cols);
     }

@@ -11,7 +11,7 @@ static float alpha_of(const CpuCall& call) { return static_cast<const MatmulPara
 
 // The result of a task, [tokens, stride], becomes columns [first, first + columns) of the output.
 static void store_result(const CpuCall& call, float* result, int64_t stride, int64_t first, int64_t columns) {
-  const CpuTensor& out = call.out[0];
+  const KernelTensor& out = call.out[0];
   const float alpha = alpha_of(call);
   for (int64_t t = 0; t < out.rows; ++t) {
     float* row = result + t * stride;
@@ -29,7 +29,7 @@ struct PanelLayout {
 };
 
 static PanelLayout panel_layout(const CpuCall& call, const PanelKernel& kernel) {
-  const CpuTensor &x = call.in[0], &w = call.in[1];
+  const KernelTensor &x = call.in[0], &w = call.in[1];
   PanelLayout l{};
   l.tokens = x.rows;
   l.k = x.cols;
@@ -42,7 +42,7 @@ static PanelLayout panel_layout(const CpuCall& call, const PanelKernel& kernel) 
 }
 
 static void launch_panels(const CpuCall& call) {
-  const CpuTensor &x = call.in[0], &w = call.in[1];
+  const KernelTensor &x = call.in[0], &w = call.in[1];
   const PanelKernel& kernel = *panel_kernel(w.dtype);
   const PanelLayout l = panel_layout(call, kernel);
   const PanelOperand operand = operand_at(kernel, call.scratch, l.tokens, l.k, l.tokens > kFewTokens);
@@ -69,7 +69,7 @@ struct RowLayout {
 };
 
 static RowLayout row_layout(const CpuCall& call) {
-  const CpuTensor &x = call.in[0], &w = call.in[1];
+  const KernelTensor &x = call.in[0], &w = call.in[1];
   RowLayout l{};
   l.tokens = x.rows;
   l.k = x.cols;
@@ -84,7 +84,7 @@ static RowLayout row_layout(const CpuCall& call) {
 }
 
 static void launch_rows(const CpuCall& call) {
-  const CpuTensor &x = call.in[0], &w = call.in[1];
+  const KernelTensor &x = call.in[0], &w = call.in[1];
   const RowLayout l = row_layout(call);
   auto* activations = reinterpret_cast<float*>(call.scratch);
   std::byte* after = call.scratch + l.activations;
@@ -103,7 +103,7 @@ static void launch_rows(const CpuCall& call) {
 }
 
 static int64_t workspace(const CpuCall& call) {
-  const CpuTensor& w = call.in[1];
+  const KernelTensor& w = call.in[1];
   if (!w.panels) return row_layout(call).total;
   const PanelLayout l = panel_layout(call, *panel_kernel(w.dtype));
   return l.operand + call.team->size * l.thread.total;

@@ -51,7 +51,7 @@ static inline PanelOperand operand_at(const PanelKernel& kernel, std::byte* memo
 }
 
 // Prepares row `r` of x as activation t; `buffer` holds k floats and as many bfloat16.
-static inline void prepare_row(const PanelKernel& kernel, const CpuTensor& x, int64_t r, const PanelOperand& operand,
+static inline void prepare_row(const PanelKernel& kernel, const KernelTensor& x, int64_t r, const PanelOperand& operand,
                                int64_t t, float* buffer) {
   const int64_t k = operand.k;
   const float* floats = floats_of(x, r, buffer);
@@ -66,7 +66,7 @@ static inline void prepare_row(const PanelKernel& kernel, const CpuTensor& x, in
 
 // Of a product of activations with weights in rows or panels.
 static inline bool product_supported(const CpuCall& call) {
-  const CpuTensor &x = call.in[0], &w = call.in[1];
+  const KernelTensor &x = call.in[0], &w = call.in[1];
   if (!is_activation(x.dtype) || !is_activation(call.out[0].dtype)) return false;
   if (!w.panels) return weight_decoder(w.dtype) != nullptr;
   const PanelKernel* kernel = panel_kernel(w.dtype);

@@ -22,7 +22,7 @@ static float sum_of_squares(const float* x, int64_t n) {
 
 static void launch(const CpuCall& call) {
   const float eps = static_cast<const RmsNormParams*>(call.params)->eps;
-  const CpuTensor &x = call.in[0], &out = call.out[0];
+  const KernelTensor &x = call.in[0], &out = call.out[0];
   const float* weight = call.n_in > 1 ? reinterpret_cast<const float*>(call.in[1].data) : nullptr;
   const int64_t n = out.cols;
   for_rows(call, out.rows, n, 1, [&](int64_t r, float* buffer) {

@@ -13,7 +13,7 @@ static int64_t workspace(const CpuCall& call) { return row_scratch(call, call.ou
 
 static void launch(const CpuCall& call) {
   const DType inner = static_cast<const RopeParams*>(call.params)->inner;
-  const CpuTensor &x = call.in[0], &table = call.in[1], &out = call.out[0];
+  const KernelTensor &x = call.in[0], &table = call.in[1], &out = call.out[0];
   const int64_t n = out.cols, half = n / 2, heads = out.dim[1];
   for_rows(call, out.rows, n, 4, [&](int64_t r, float* buffer) {
     float *direct = buffer + n, *crossed = buffer + 2 * n;

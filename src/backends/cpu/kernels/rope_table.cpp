@@ -11,7 +11,7 @@ static bool supports(const CpuCall& call) { return is_activation(call.out[0].dty
 static int64_t workspace(const CpuCall& call) { return row_scratch(call, call.out[0].cols, 1); }
 
 static void launch(const CpuCall& call) {
-  const CpuTensor& out = call.out[0];
+  const KernelTensor& out = call.out[0];
   const auto* positions = reinterpret_cast<const int32_t*>(call.in[0].data);
   const auto* inv_freq = reinterpret_cast<const float*>(call.in[1].data);
   const int64_t half = out.cols / 2;

@@ -11,7 +11,7 @@ static int64_t workspace(const CpuCall& call) { return row_scratch(call, call.in
 
 static void launch(const CpuCall& call) {
   const int64_t k = static_cast<const RouterTopkParams*>(call.params)->k;
-  const CpuTensor &logits = call.in[0], &ids = call.out[0], &weights = call.out[1];
+  const KernelTensor &logits = call.in[0], &ids = call.out[0], &weights = call.out[1];
   const auto* expert_scale = reinterpret_cast<const float*>(call.in[1].data);
   const int64_t experts = logits.cols;
   for_rows(call, logits.rows, experts, 1, [&](int64_t r, float* p) {

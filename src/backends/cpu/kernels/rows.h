@@ -13,7 +13,7 @@ static G4_INLINE bool is_activation(DType dtype) {
   return dtype == DType::F32 || dtype == DType::F16 || dtype == DType::BF16;
 }
 // Element `column` of a row of activations.
-static G4_INLINE std::byte* element(const CpuTensor& t, int64_t row, int64_t column) {
+static G4_INLINE std::byte* element(const KernelTensor& t, int64_t row, int64_t column) {
   return t.row(row) + column * element_bytes(t.dtype);
 }
 
@@ -68,7 +68,7 @@ static inline void round_floats(float* x, DType dtype, int64_t n) {
 }
 
 // The row as float32: in place when it already is, else decoded into `buffer`.
-static G4_INLINE const float* floats_of(const CpuTensor& t, int64_t r, float* buffer) {
+static G4_INLINE const float* floats_of(const KernelTensor& t, int64_t r, float* buffer) {
   const std::byte* row = t.row(r);
   if (t.dtype == DType::F32) return reinterpret_cast<const float*>(row);
   load_floats(row, t.dtype, buffer, t.cols);

@@ -12,7 +12,7 @@ static bool supports(const CpuCall& call) {
 static int64_t workspace(const CpuCall& call) { return piece_scratch(call, call.out[0].cols, 1); }
 
 static void launch(const CpuCall& call) {
-  const CpuTensor &x = call.in[0], &out = call.out[0];
+  const KernelTensor &x = call.in[0], &out = call.out[0];
   const Vec factor = splat(static_cast<const ScaleParams*>(call.params)->factor);
   for_pieces(call, out.rows, out.cols, 1, [&](int64_t r, int64_t begin, int64_t n, float* buffer) {
     load_floats(element(x, r, begin), x.dtype, buffer, n);

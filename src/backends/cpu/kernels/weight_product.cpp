@@ -7,7 +7,7 @@ namespace g4::G4_ISA_NAMESPACE {
 WeightDecoder weight_decoder(DType dtype) { return row_decoder(dtype); }
 
 template <int kRows, int kCols>
-static void streamed_tile(WeightDecoder decode, const CpuTensor& format, const std::byte* w, int64_t w_stride,
+static void streamed_tile(WeightDecoder decode, const KernelTensor& format, const std::byte* w, int64_t w_stride,
                           const float* const* x, float* out, int64_t out_stride, float* scratch) {
   const int64_t k = format.cols;
   Vec acc[kRows * kCols] = {};
@@ -25,7 +25,7 @@ static void streamed_tile(WeightDecoder decode, const CpuTensor& format, const s
       out[c * out_stride + r] = finish(acc[r * kCols + c], scratch + r * kPiece, x[c] + last, k - last);
 }
 
-void weight_product(const CpuTensor& w, const std::byte* first_row, int64_t w_stride, int64_t rows,
+void weight_product(const KernelTensor& w, const std::byte* first_row, int64_t w_stride, int64_t rows,
                     const float* const* x, int64_t columns, float* out, int64_t out_stride, float* scratch) {
   const WeightDecoder decode = weight_decoder(w.dtype);
   const int64_t k = w.cols;

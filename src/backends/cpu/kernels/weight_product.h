@@ -30,7 +30,7 @@ static G4_INLINE int64_t product_scratch(int64_t k, int64_t columns) {
 }
 
 // out[c * out_stride + r] = w[r] . x[c] for r in [0, rows), c in [0, columns).
-void weight_product(const CpuTensor& w, const std::byte* first_row, int64_t w_stride, int64_t rows,
+void weight_product(const KernelTensor& w, const std::byte* first_row, int64_t w_stride, int64_t rows,
                     const float* const* x, int64_t columns, float* out, int64_t out_stride, float* scratch);
 
 }  // namespace g4::G4_ISA_NAMESPACE
