@@ -13,8 +13,8 @@ bool amx_granted() {
   static const bool granted = [] {
     unsigned a = 0, b = 0, c = 0, d = 0;
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
-    constexpr unsigned kBf16 = 1u << 22, kTile = 1u << 24, kInt8 = 1u << 25;
-    if ((d & (kBf16 | kTile | kInt8)) != (kBf16 | kTile | kInt8)) return false;
+    constexpr unsigned kBf16 = 1u << 22, kTile = 1u << 24;
+    if ((d & (kBf16 | kTile)) != (kBf16 | kTile)) return false;
     constexpr long kRequestPermission = 0x1023, kTileData = 18;  // asm/prctl.h; the state's number in XCR0
     return ::syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
   }();

@@ -3,7 +3,7 @@
 
 namespace g4 {
 
-// Whether the processor has AMX with int8 and bf16 and the system lets this process use its tiles (asked for once).
+// Whether the processor has AMX for bfloat16 and the system lets this process use its tiles (asked for once).
 bool amx_granted();
 
 }  // namespace g4

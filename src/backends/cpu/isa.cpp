@@ -38,7 +38,7 @@ std::vector<Candidate> candidates() {
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
                       __builtin_cpu_supports("avx512vnni");
-  all.push_back({&amx::kernel_set, avx512 && amx_granted()});
+  all.push_back({&amx::kernel_set, avx512 && __builtin_cpu_supports("avx512bf16") && amx_granted()});
   all.push_back({&avx512::kernel_set, avx512});
   all.push_back({&avx2::kernel_set, avx2});
 #endif

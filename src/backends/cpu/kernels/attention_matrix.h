@@ -77,7 +77,7 @@ struct MatrixTile : QueryTile {
   void attend_block(int64_t block, Range seen, const State& state) const {
     const int64_t begin = block + (seen.begin - block) / 32 * 32;
     const int64_t keys = (seen.end - begin + 31) / 32 * 32;
-    const TileScope tiles(16);
+    const TileScope tiles;
     score_keys(begin, keys, seen);
     const bool finite = pack_values(begin, keys, seen);
     for (int64_t first = 0; first < s->tile_rows; first += 16) weigh(first, begin, keys, state);
@@ -150,12 +150,12 @@ struct MatrixTile : QueryTile {
       tile_load<4>(k + i * 2, stride);
       tile_load<5>(k + 16 * stride + i * 2, stride);
       tile_load<6>(query_tile(first, i));
-      tile_dot<TileDot::Bf16, 0, 4, 6>();
-      tile_dot<TileDot::Bf16, 1, 5, 6>();
+      tile_dot<0, 4, 6>();
+      tile_dot<1, 5, 6>();
       if constexpr (kTwo) {
         tile_load<7>(query_tile(first + 16, i));
-        tile_dot<TileDot::Bf16, 2, 4, 7>();
-        tile_dot<TileDot::Bf16, 3, 5, 7>();
+        tile_dot<2, 4, 7>();
+        tile_dot<3, 5, 7>();
       }
     }
     const int64_t row = s->tile_rows;
@@ -274,8 +274,8 @@ struct MatrixTile : QueryTile {
   template <int kSum, int kValues>
   static G4_INLINE void add_tile(const std::byte* v) {
     tile_load<kValues>(v);
-    tile_dot<TileDot::Bf16, kSum, 4, kValues>();
-    tile_dot<TileDot::Bf16, kSum, 5, kValues>();
+    tile_dot<kSum, 4, kValues>();
+    tile_dot<kSum, 5, kValues>();
   }
 
   // A weight of 0 hides a key from a row only while its value is finite; here each row keeps to the keys it sees.

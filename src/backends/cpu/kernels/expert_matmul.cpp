@@ -64,10 +64,10 @@ static PanelLayout panel_layout(const CpuCall& call, const PanelKernel& kernel) 
   l.panel_bytes = w.stride[1] * kPanelRows;
   l.most = ids.rows;  // pairs of one product: an expert has more only if ids repeat within a token
   l.per_task = panels_per_task(l.panels, l.panel_bytes, l.most, 1);
-  l.tiled = l.most > kFewTokens;
+  l.tiled = takes_tiles(x.dtype, l.most);
   l.slots = l.tiled ? l.pairs + l.experts * (kTokenTile - 1) : l.pairs;  // tiled: an expert begins with a whole tile
   l.order = order_bytes(call) + align64((l.experts + 1) * 4);
-  l.operand = operand_bytes(kernel, l.slots, l.k);
+  l.operand = operand_bytes(kernel, l.slots, l.k, l.tiled);
   l.thread = panel_scratch(kernel, l.k, l.most, l.per_task * kPanelRows);
   return l;
 }

@@ -9,21 +9,24 @@ namespace g4::G4_ISA_NAMESPACE {
 
 static float alpha_of(const CpuCall& call) { return static_cast<const MatmulParams*>(call.params)->alpha; }
 
-// The result of a task, [tokens, stride], becomes columns [first, first + columns) of the output.
-static void store_result(const CpuCall& call, float* result, int64_t stride, int64_t first, int64_t columns) {
+// The result of a task, [tokens, stride], becomes columns [first, first + columns) of the output's rows from `token`
+// on.
+static void store_result(const CpuCall& call, float* result, int64_t stride, int64_t token, int64_t tokens,
+                         int64_t first, int64_t columns) {
   const KernelTensor& out = call.out[0];
   const float alpha = alpha_of(call);
-  for (int64_t t = 0; t < out.rows; ++t) {
+  for (int64_t t = 0; t < tokens; ++t) {
     float* row = result + t * stride;
     if (alpha != 1.0f)
       for (int64_t i = 0; i < columns; ++i) row[i] *= alpha;
-    store_floats(row, out.row(t) + first * element_bytes(out.dtype), out.dtype, columns);
+    store_floats(row, element(out, token + t, first), out.dtype, columns);
   }
 }
 
-// Scratch: the operand, then each thread's.
+// Scratch: the operand, then each thread's. A task takes `per_task` panels and `chunk` tokens.
 struct PanelLayout {
-  int64_t tokens, k, panels, panel_bytes, per_task;
+  int64_t tokens, k, panels, panel_bytes, per_task, chunk;
+  bool tiled;
   int64_t operand;  // bytes
   PanelScratch thread;
 };
@@ -35,9 +38,11 @@ static PanelLayout panel_layout(const CpuCall& call, const PanelKernel& kernel) 
   l.k = x.cols;
   l.panels = w.dim[0] / kPanelRows;
   l.panel_bytes = w.stride[0] * kPanelRows;
+  l.tiled = takes_tiles(x.dtype, l.tokens);
   l.per_task = panels_per_task(l.panels, l.panel_bytes, l.tokens, call.team->size);
-  l.operand = operand_bytes(kernel, l.tokens, l.k);
-  l.thread = panel_scratch(kernel, l.k, l.tokens, l.per_task * kPanelRows);
+  l.chunk = l.tiled ? tokens_per_task(l.tokens, (l.panels + l.per_task - 1) / l.per_task, call.team->size) : l.tokens;
+  l.operand = operand_bytes(kernel, l.tokens, l.k, l.tiled);
+  l.thread = panel_scratch(kernel, l.k, l.chunk, l.per_task * kPanelRows);
   return l;
 }
 
@@ -45,20 +50,22 @@ static void launch_panels(const CpuCall& call) {
   const KernelTensor &x = call.in[0], &w = call.in[1];
   const PanelKernel& kernel = *panel_kernel(w.dtype);
   const PanelLayout l = panel_layout(call, kernel);
-  const PanelOperand operand = operand_at(kernel, call.scratch, l.tokens, l.k, l.tokens > kFewTokens);
+  const PanelOperand operand = operand_at(kernel, call.scratch, l.tokens, l.k, l.tiled);
   const auto memory_of = [&](int thread) { return call.scratch + l.operand + thread * l.thread.total; };
 
   parallel_rows(call, l.tokens, l.k, [&](int64_t t, int thread) {
     prepare_row(kernel, x, t, operand, t, reinterpret_cast<float*>(memory_of(thread)));
   });
-  parallel_for(*call.team, (l.panels + l.per_task - 1) / l.per_task, [&](int64_t task, int thread) {
-    const int64_t first = task * l.per_task;
+  const int64_t chunks = (l.tokens + l.chunk - 1) / l.chunk;
+  parallel_for(*call.team, (l.panels + l.per_task - 1) / l.per_task * chunks, [&](int64_t task, int thread) {
+    const int64_t first = task / chunks * l.per_task, token = task % chunks * l.chunk;
     const int64_t panels = l.panels - first < l.per_task ? l.panels - first : l.per_task;
+    const int64_t tokens = l.tokens - token < l.chunk ? l.tokens - token : l.chunk;
     std::byte* stretch = memory_of(thread);
     auto* result = reinterpret_cast<float*>(stretch + l.thread.stretch);
-    run_product(kernel, w.data + first * l.panel_bytes, l.panel_bytes, panels, operand, 0, l.tokens, result,
+    run_product(kernel, w.data + first * l.panel_bytes, l.panel_bytes, panels, operand, token, tokens, result,
                 panels * kPanelRows, stretch);
-    store_result(call, result, panels * kPanelRows, first * kPanelRows, panels * kPanelRows);
+    store_result(call, result, panels * kPanelRows, token, tokens, first * kPanelRows, panels * kPanelRows);
   });
 }
 
@@ -98,7 +105,7 @@ static void launch_rows(const CpuCall& call) {
     const int64_t first = task * l.block;
     const int64_t rows = l.n - first < l.block ? l.n - first : l.block;
     weight_product(w, w.data + first * w.stride[0], w.stride[0], rows, pointers, l.tokens, result, l.block, scratch);
-    store_result(call, result, l.block, first, rows);
+    store_result(call, result, l.block, 0, l.tokens, first, rows);
   });
 }
 

@@ -1,4 +1,4 @@
-// The matrix tiles of AMX.
+// The matrix tiles of AMX, all of 16 rows of 64 bytes.
 // Source: Intel Architecture Instruction Set Extensions Programming Reference, chapter AMX.
 #pragma once
 
@@ -8,7 +8,7 @@
 
 namespace g4::G4_ISA_NAMESPACE {
 
-#if defined(__AMX_INT8__) && defined(__AMX_BF16__)
+#if defined(__AMX_BF16__)
 inline constexpr bool kHasTiles = true;
 
 struct TileConfig {
@@ -21,13 +21,13 @@ struct TileConfig {
 // The asm statements name memory as touched: gcc 12's own intrinsics do not, and it drops the stores before them.
 class TileScope {
  public:
-  // Tiles 0-3 hold sums [16, 16], 4 and 5 activations [16 tokens, 4 * depth bytes], 6 and 7 weights [depth, 64 bytes].
-  explicit G4_INLINE TileScope(int depth) {
+  // 0-3 for sums [16, 16], 4 and 5 for activations [16 tokens, 32], 6 and 7 for weights [16 pairs, 16 columns].
+  G4_INLINE TileScope() {
     asm volatile("sttilecfg %0" : "=m"(before_));
     TileConfig config;
     for (int i = 0; i < 8; ++i) {
-      config.rows[i] = static_cast<uint8_t>(i < 6 ? 16 : depth);
-      config.row_bytes[i] = static_cast<uint16_t>(i == 4 || i == 5 ? 4 * depth : 64);
+      config.rows[i] = 16;
+      config.row_bytes[i] = 64;
     }
     asm volatile("ldtilecfg %0" ::"m"(config) : "memory");
   }
@@ -56,15 +56,10 @@ template <int kTile>
 static G4_INLINE void tile_store(void* base, int64_t stride) {
   asm volatile("tilestored %%tmm%c0, (%1,%2,1)" ::"i"(kTile), "r"(base), "r"(stride) : "memory");
 }
-enum class TileDot { Signed, Unsigned, Bf16 };  // of the weights; activations are signed
-template <TileDot kDot, int kSum, int kX, int kW>
+// Sums += activations x weights, of bfloat16: for each element of a sum the even and the odd products apart.
+template <int kSum, int kX, int kW>
 static G4_INLINE void tile_dot() {
-  if constexpr (kDot == TileDot::Signed)
-    asm volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kSum), "i"(kX), "i"(kW));
-  else if constexpr (kDot == TileDot::Unsigned)
-    asm volatile("tdpbsud %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kSum), "i"(kX), "i"(kW));
-  else
-    asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kSum), "i"(kX), "i"(kW));
+  asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kSum), "i"(kX), "i"(kW));
 }
 #else
 inline constexpr bool kHasTiles = false;

@@ -13,52 +13,36 @@ namespace g4::G4_ISA_NAMESPACE {
 inline constexpr int64_t kActBlock = 32;
 inline constexpr float kActLevels = 1008.0f;
 
-inline constexpr int64_t kTokenTile = 16;
-
-// Where a token's blocks lie: the 64 bytes (32 high, 32 low), the scale and the sums of a block, then a step further
-// the next block's.
+// A token's blocks: 64 bytes (32 high, 32 low), a scale and the sums of each.
 struct TokenBlocks {
   std::byte* codes;
   float* scales;
   int32_t* sums;
-  int64_t code_step, scale_step, sum_step;
+
+  G4_INLINE void next(int64_t groups) { codes += 64, scales += 1, sums += groups; }
 };
 
-// Tokens one after the other, or (tiled) 16 of them side by side, block by block: what a matrix tile reads lies
-// together.
+// Tokens one after the other.
 struct PanelActivations {
   std::byte* codes;
   float* scales;
   int32_t* sums;
   int64_t blocks;
   int64_t groups;  // sums of a block
-  bool tiled;
 
   // Block `first` of token t, and what follows.
   G4_INLINE TokenBlocks token(int64_t t, int64_t first) const {
-    if (!tiled) {
-      const int64_t at = t * blocks + first;
-      return {codes + at * 64, scales + at, sums + at * groups, 64, 1, groups};
-    }
-    const int64_t at = t / kTokenTile * blocks + first, lane = t % kTokenTile;
-    return {codes + (at * kTokenTile + lane) * 64,
-            scales + at * kTokenTile + lane,
-            sums + at * groups * kTokenTile + lane,
-            64 * kTokenTile,
-            kTokenTile,
-            groups * kTokenTile};
+    const int64_t at = t * blocks + first;
+    return {codes + at * 64, scales + at, sums + at * groups};
   }
-  // From one group's sum to the next.
-  G4_INLINE int64_t group_step() const { return tiled ? kTokenTile : 1; }
 };
 
 static G4_INLINE int64_t activation_bytes(int64_t rows, int64_t blocks, int64_t groups) {
   return rows * blocks * (64 + 4 + 4 * groups);
 }
-static G4_INLINE PanelActivations activations_at(std::byte* memory, int64_t rows, int64_t blocks, int64_t groups,
-                                                 bool tiled) {
+static G4_INLINE PanelActivations activations_at(std::byte* memory, int64_t rows, int64_t blocks, int64_t groups) {
   auto* scales = reinterpret_cast<float*>(memory + rows * blocks * 64);
-  return {memory, scales, reinterpret_cast<int32_t*>(scales + rows * blocks), blocks, groups, tiled};
+  return {memory, scales, reinterpret_cast<int32_t*>(scales + rows * blocks), blocks, groups};
 }
 
 // `factor` multiplies the sums of q over each group of a block.
@@ -92,9 +76,9 @@ static inline void quantize_row(const float* x, int32_t factor, const PanelActiv
     for (int64_t g = 0; g < a.groups; ++g) {
       int32_t sum = 0;
       for (int64_t i = 0; i < group; ++i) sum += q[g * group + i];
-      to.sums[g * a.group_step()] = factor * sum;
+      to.sums[g] = factor * sum;
     }
-    to.codes += to.code_step, to.scales += to.scale_step, to.sums += to.sum_step;
+    to.next(a.groups);
   }
 }
 

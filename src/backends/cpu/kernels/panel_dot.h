@@ -1,6 +1,5 @@
 // Products of one panel with a few tokens' quantised activations: decode's inner loop, and the vector unit's prefill.
-// Integer sums are exact, so only the order of the blocks' float sums matters, and it is the same everywhere: decode,
-// prefill by vectors and prefill by tiles (panel_tiles.h) give the same bits.
+// Integer sums are exact, so only the order of the blocks' float sums matters, and it is the same in both.
 #pragma once
 
 #include "backends/cpu/kernels/panel_activations.h"
@@ -32,7 +31,7 @@ struct StreamedPanel : Format {
 // acc[t] += blocks [0, blocks) of a panel times the tokens' blocks from where x[t] points. Weights is a
 // StreamedPanel or an UnpackedPanel.
 template <class Format, int kTokens, class Weights>
-static G4_INLINE void dot_blocks(const Weights& w, int64_t blocks, TokenBlocks* x, int64_t group_step, RowFloats* acc) {
+static G4_INLINE void dot_blocks(const Weights& w, int64_t blocks, TokenBlocks* x, RowFloats* acc) {
   constexpr int kGroups = Format::kGroups, kQuads = 8 / kGroups;
   constexpr int kChains = kTokens < 4 ? 2 : 1;  // of sums that wait for nothing but each other
   for (int64_t b = 0; b < blocks; ++b) {
@@ -47,7 +46,7 @@ static G4_INLINE void dot_blocks(const Weights& w, int64_t blocks, TokenBlocks* 
       for (int t = 0; t < kTokens; ++t)
         for (int c = 0; c < kChains; ++c) {
           high[t][c] = RowInts{};
-          low[t][c] = Format::kMinimum || c ? RowInts{} : all_rows(x[t].sums[g * group_step]);
+          low[t][c] = Format::kMinimum || c ? RowInts{} : all_rows(x[t].sums[g]);
         }
       for (int j = g * kQuads; j < (g + 1) * kQuads; ++j)
         for (int t = 0; t < kTokens; ++t) {
@@ -63,15 +62,14 @@ static G4_INLINE void dot_blocks(const Weights& w, int64_t blocks, TokenBlocks* 
     for (int t = 0; t < kTokens; ++t) {
       const RowFloats value = block_value<Format>(sum[t], scale, minimum, Format::kMinimum ? *x[t].sums : 0);
       acc[t] = fma(value, all_rows(*x[t].scales), acc[t]);
-      x[t].codes += x[t].code_step, x[t].scales += x[t].scale_step, x[t].sums += x[t].sum_step;
+      x[t].next(kGroups);
     }
   }
 }
 
 // The same for one token and a format whose runs of blocks share bytes: each is loaded once.
 template <class Format>
-static G4_INLINE void dot_runs(const StreamedPanel<Format>& w, int64_t blocks, const TokenBlocks& x, int64_t group_step,
-                               RowFloats* acc) {
+static G4_INLINE void dot_runs(const StreamedPanel<Format>& w, int64_t blocks, const TokenBlocks& x, RowFloats* acc) {
   constexpr int kGroups = Format::kGroups, kQuads = 8 / kGroups, kRun = Format::kRun;
   TokenBlocks at = x;
   for (int64_t first = 0; first < blocks; first += kRun) {
@@ -81,13 +79,13 @@ static G4_INLINE void dot_runs(const StreamedPanel<Format>& w, int64_t blocks, c
       RowInts high[kRun], low[kRun];
       for (int r = 0; r < kRun; ++r) {
         high[r] = RowInts{};
-        low[r] = Format::kMinimum ? RowInts{} : all_rows(at.sums[r * at.sum_step + g * group_step]);
+        low[r] = Format::kMinimum ? RowInts{} : all_rows(at.sums[r * kGroups + g]);
       }
       for (int j = g * kQuads; j < (g + 1) * kQuads; ++j) {
         Codes codes[kRun];
         w.run_codes(first, j, codes);
         for (int r = 0; r < kRun; ++r) {
-          const std::byte* quads = at.codes + r * at.code_step + 4 * j;
+          const std::byte* quads = at.codes + r * 64 + 4 * j;
           high[r] = dot4(high[r], codes[r], load_vector<int32_t>(quads));
           low[r] = dot4(low[r], codes[r], load_vector<int32_t>(quads + 32));
         }
@@ -99,7 +97,7 @@ static G4_INLINE void dot_runs(const StreamedPanel<Format>& w, int64_t blocks, c
       w.scales(first + r, scale, &minimum);
       const RowFloats value = block_value<Format>(sum[r], scale, minimum, Format::kMinimum ? *at.sums : 0);
       *acc = fma(value, all_rows(*at.scales), *acc);
-      at.codes += at.code_step, at.scales += at.scale_step, at.sums += at.sum_step;
+      at.next(kGroups);
     }
   }
 }
@@ -153,9 +151,9 @@ static inline void dot_tokens(const Weights& w, int64_t blocks, const PanelActiv
       acc[i] = load_vector<RowFloats>(out + (t + i) * stride);
     }
     if constexpr (kTokens == 1 && requires(Codes * out) { w.run_codes(0, 0, out); })
-      dot_runs<Format>(w, blocks, x[0], a.group_step(), acc);
+      dot_runs<Format>(w, blocks, x[0], acc);
     else
-      dot_blocks<Format, kTokens>(w, blocks, x, a.group_step(), acc);
+      dot_blocks<Format, kTokens>(w, blocks, x, acc);
     for (int i = 0; i < kTokens; ++i) store_vector(out + (t + i) * stride, acc[i]);
   }
   if constexpr (kTokens > 1)
