@@ -42,7 +42,12 @@ def first_token(engine: str, path: Path, n_prompt: int, threads: int) -> dict[st
         from llama_peer import LlamaPeer
 
         peer = LlamaPeer(
-            path, n_ctx=n_prompt + 64, n_threads=threads, micro_batch=max(512, n_prompt), precise=False, all_logits=False
+            path,
+            n_ctx=n_prompt + 64,
+            n_threads=threads,
+            micro_batch=max(512, n_prompt),
+            precise=False,
+            all_logits=False,
         )
         loaded = time.monotonic()
         peer.append(prompt).argmax()
@@ -81,8 +86,9 @@ def measure(options: argparse.Namespace) -> dict[str, dict[str, float]]:
 
 
 def table(report: dict[str, dict[str, float]], options: argparse.Namespace) -> str:
-    head = f"{Path(options.model).name}, {options.threads} threads, prompt of {options.prompt}, medians of {options.repeat}"
-    lines = [head, f"{'':10}{'loaded, s':>11}{'first token, s':>16}{'anonymous, MB':>15}{'mapped, MB':>12}"]
+    name = Path(options.model).name
+    lines = [f"{name}, {options.threads} threads, prompt of {options.prompt}, medians of {options.repeat}"]
+    lines += [f"{'':10}{'loaded, s':>11}{'first token, s':>16}{'anonymous, MB':>15}{'mapped, MB':>12}"]
     for engine, row in report.items():
         lines.append(
             f"{engine:10}{row['loaded']:11.2f}{row['first_token']:16.2f}"
