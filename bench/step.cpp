@@ -1,10 +1,12 @@
 // Where the time of one step goes: the milliseconds of each op of a prefill or decode step, medians of several steps,
-// on any GGUF that the engine runs.
-//   bench_step MODEL.gguf [--tokens 1] [--depth 0] [--threads T] [--runs 20] [--compute bf16]
+// on any GGUF that the engine runs. On a device with a clock of its own the step is timed as it runs (with its logits
+// read), the ops one after the other.
+//   bench_step MODEL.gguf [--tokens 1] [--depth 0] [--threads T] [--runs 20] [--compute bf16] [--device cpu]
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <map>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -19,10 +21,12 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr int kClockedRuns = 3;  // of those a device times itself
+
 struct Options {
   int64_t tokens = 1, depth = 0, runs = 20;
   int threads = default_thread_count();
-  std::string compute = "bf16";
+  std::string compute = "bf16", device = "cpu";
 };
 
 // "matmul [6144, 1536] Q4_0": what nodes are added up by.
@@ -45,10 +49,23 @@ double median(std::vector<double> values) {
   return values.empty() ? 0 : values[values.size() / 2];
 }
 
+// A context of random keys and values: computing one would take minutes.
+void fill(const KvCache& kv, const TextConfig& config) {
+  std::vector<uint16_t> noise(1 << 20);
+  std::mt19937 random(1);
+  for (uint16_t& half : noise) half = static_cast<uint16_t>(0x3a00 + random() % 0x200 + random() % 2 * 0x8000);
+  for (int i = 0; i < config.n_layers(); ++i) {
+    if (!config.produces_kv(i)) continue;
+    for (const Tensor& t : {kv.layer(i).k, kv.layer(i).v})
+      for (int64_t at = 0; at < t.bytes(); at += static_cast<int64_t>(noise.size() * 2))
+        t.buffer->write(t.offset + at, noise.data(), std::min(static_cast<int64_t>(noise.size() * 2), t.bytes() - at));
+  }
+}
+
 int run(const std::string& path, const Options& o) {
   const auto file = GgufFile::open(path);
   const Numerics numerics = numerics_of(parse_compute_mode(o.compute));
-  const auto backend = create_backend("cpu", {o.threads, numerics.act, true});
+  const auto backend = create_backend(o.device, {o.threads, numerics.act, true});
   const auto model = text_model_variant(*file).load(
       file, [&](const HostWeights& w) { return backend->import(w); }, numerics);
   const int64_t span = 512, total = o.depth + std::max(o.tokens, o.runs) + 1;
@@ -61,8 +78,9 @@ int run(const std::string& path, const Options& o) {
     kv.wrote(position + tokens);
     return stepper.run({tokens, wanted}, {ids, position, rows}, poll);
   };
-  for (int64_t p = 0; p < o.depth; p += span) step(p, std::min(span, o.depth - p), 0, {});
+  if (o.depth) fill(kv, model->config());
 
+  std::vector<float> logits(static_cast<size_t>(model->config().vocab));
   std::vector<std::vector<double>> times;  // per node
   std::vector<double> totals;
   const Program* program = nullptr;
@@ -70,10 +88,15 @@ int run(const std::string& path, const Options& o) {
     std::vector<Clock::time_point> ends;
     const auto began = Clock::now();
     program = &step(o.depth, o.tokens, 1, [&] { ends.push_back(Clock::now()); });
+    const Tensor row = program->output("logits");
+    row.buffer->read(row.offset, logits.data(), static_cast<int64_t>(logits.size() * sizeof(float)));
     if (i < 0) continue;
     totals.push_back(milliseconds(Clock::now() - began));
-    times.resize(ends.size());
-    for (size_t n = 0; n < ends.size(); ++n) times[n].push_back(milliseconds(ends[n] - (n ? ends[n - 1] : began)));
+    std::vector<double> nodes = i < kClockedRuns ? program->node_milliseconds() : std::vector<double>();
+    if (ends.size() == program->graph().nodes().size())
+      for (size_t n = 0; n < ends.size(); ++n) nodes.push_back(milliseconds(ends[n] - (n ? ends[n - 1] : began)));
+    times.resize(std::max(times.size(), nodes.size()));
+    for (size_t n = 0; n < nodes.size(); ++n) times[n].push_back(nodes[n]);
   }
   struct Sum {
     int count = 0;
@@ -107,6 +130,7 @@ Options parse(int count, char** values) {
     if (key == "--runs") o.runs = std::stoll(value);
     if (key == "--threads") o.threads = std::stoi(value);
     if (key == "--compute") o.compute = value;
+    if (key == "--device") o.device = value;
   }
   return o;
 }
@@ -117,6 +141,7 @@ Options parse(int count, char** values) {
 int main(int count, char** values) {
   try {
     if (count < 2) throw std::runtime_error("bench_step MODEL.gguf [--tokens N] [--depth N] [--threads N] [--runs N]");
+    g4::load_installed_backends();
     return g4::bench::run(values[1], g4::bench::parse(count, values));
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());

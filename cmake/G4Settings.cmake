@@ -17,16 +17,18 @@ find_package(Threads REQUIRED)
 
 add_library(g4_settings INTERFACE)
 target_include_directories(g4_settings INTERFACE ${PROJECT_SOURCE_DIR}/src)
-target_compile_options(g4_settings INTERFACE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion)
+set(options -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion)
 if(G4CPP_WERROR)
-  target_compile_options(g4_settings INTERFACE -Werror)
+  list(APPEND options -Werror)
 endif()
 # Contraction would make results depend on the instruction set a function happens to be compiled for.
-target_compile_options(g4_settings INTERFACE -ffp-contract=off)
+list(APPEND options -ffp-contract=off)
+if(G4CPP_SANITIZE)
+  list(APPEND options -fsanitize=${G4CPP_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+endif()
+target_compile_options(g4_settings INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${options}>")  # nvcc knows others
 target_link_libraries(g4_settings INTERFACE Threads::Threads)
 if(G4CPP_SANITIZE)
-  target_compile_options(g4_settings INTERFACE -fsanitize=${G4CPP_SANITIZE} -fno-omit-frame-pointer
-                                               -fno-sanitize-recover=all)
   target_link_options(g4_settings INTERFACE -fsanitize=${G4CPP_SANITIZE})
 endif()
 

@@ -29,7 +29,7 @@ LAYERS: dict[str, list[str]] = {
     "bindings": ["runtime", "gguf", "tokenizer"],
 }
 # Concrete backends are seen by nobody but themselves.
-CONCRETE = {"backends/cpu": ["backends"]}
+CONCRETE = {"backends/cpu": ["backends"], "backends/cuda": ["backends"]}
 # POSIX stays in base/.
 POSIX = re.compile(r"#include <(unistd|fcntl|dlfcn|sched|pthread|sys/[a-z]+)\.h>")
 INCLUDE = re.compile(r'#include "([^"]+)"')

@@ -47,6 +47,8 @@ class Executable {
  public:
   virtual ~Executable() = default;
   virtual void run(const Poll& poll) = 0;
+  // Runs once more and returns what each node took by the device's own clock; empty where nodes run as `run` polls.
+  virtual std::vector<double> node_milliseconds() { return {}; }
 };
 
 class Backend {

@@ -143,6 +143,15 @@ void Program::run(const Poll& poll) {
   for (const auto& segment : segments_) segment->run(poll);
 }
 
+std::vector<double> Program::node_milliseconds() const {
+  std::vector<double> all;
+  for (const auto& segment : segments_) {
+    const std::vector<double> some = segment->node_milliseconds();
+    all.insert(all.end(), some.begin(), some.end());
+  }
+  return all;
+}
+
 bool Program::has_output(std::string_view name) const { return static_cast<bool>(placed_->graph.find_output(name)); }
 
 Tensor Program::output(std::string_view name) const {

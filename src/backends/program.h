@@ -32,6 +32,8 @@ class Program {
   // Compiles against this arena, which outlives the program.
   void bind(Buffer& arena);
   void run(const Poll& poll);
+  // Of each node, by the clocks of devices that keep their own; empty where none does.
+  std::vector<double> node_milliseconds() const;
 
   // Where a value marked as output lies, after bind.
   Tensor output(std::string_view name) const;

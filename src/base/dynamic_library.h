@@ -5,6 +5,9 @@
 
 namespace g4 {
 
+// The folder of the library (or program) that this code is linked into.
+std::string library_folder();
+
 class DynamicLibrary {
  public:
   // Throws DeviceError with the loader's reason.

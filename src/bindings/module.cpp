@@ -4,6 +4,7 @@
 PYBIND11_MODULE(_core, m) {
   m.doc() = "The C++ core of g4cpp.";
   m.attr("build_id") = g4::build_id();
+  g4::load_installed_backends();
   g4::bind_errors();
   g4::bind_gguf(m);
   g4::bind_quant(m);

@@ -1,5 +1,5 @@
-// The same model on the CPU and on the scalar reference backend: all model code goes through the backend interface, and
-// two implementations that share no kernel agree.
+// The same model on the CPU, on CUDA where there is a device, and on the scalar reference backend: all model code goes
+// through the backend interface, and implementations that share no kernel agree.
 #include <cmath>
 #include <filesystem>
 
@@ -22,6 +22,15 @@ std::string model_path(const test::ModelKind& kind) {
 const std::string& reference_device() {
   static const std::string name = load_backend_library(G4_REFERENCE_BACKEND);
   return name;
+}
+
+// Without those that this machine lacks.
+std::vector<std::string> devices() {
+  load_installed_backends();
+  std::vector<std::string> names;
+  for (const DeviceInfo& device : list_devices())
+    if (device.available && device.name != "reference") names.push_back(device.name);
+  return names;
 }
 
 std::vector<int32_t> prompt(int n) {
@@ -61,25 +70,24 @@ double nmse(const std::vector<float>& a, const std::vector<float>& b) {
   return a.size() == b.size() ? error / norm : INFINITY;
 }
 
-TEST(cpu_equals_reference_in_f32) {
+// Every kind of model on every device.
+void compare_with_reference(const char* compute, double bound) {
   for (const auto& kind : kModelKinds) {
     const std::string path = model_path(kind);
-    const double error = nmse(run(path, "cpu", "f32", 16), run(path, reference_device(), "f32", 16));
-    std::printf("%s: NMSE %.2e\n", kind.name, error);
-    // float32 sums against double ones: (2^-24)^2 a product, some hundred products deep.
-    CHECK(error < 1e-11);
+    const std::vector<float> expected = run(path, reference_device(), compute, 16);
+    for (const std::string& device : devices()) {
+      const double error = nmse(run(path, device, compute, 16), expected);
+      std::printf("%s on %s: NMSE %.2e\n", kind.name, device.c_str(), error);
+      CHECK(error < bound);
+    }
   }
 }
 
-TEST(cpu_equals_reference_in_bf16) {
-  for (const auto& kind : kModelKinds) {
-    const std::string path = model_path(kind);
-    const double error = nmse(run(path, "cpu", "bf16", 16), run(path, reference_device(), "bf16", 16));
-    std::printf("%s: NMSE %.2e\n", kind.name, error);
-    // A sum that falls on the other side of a rounding boundary moves a value by 2^-8; the floor of a bf16 model.
-    CHECK(error < 1e-3);
-  }
-}
+// float32 sums against double ones: (2^-24)^2 a product, some hundred products deep.
+TEST(equal_the_reference_in_f32) { compare_with_reference("f32", 1e-11); }
+
+// A sum that falls on the other side of a rounding boundary moves a value by 2^-8; the floor of a bf16 model.
+TEST(equal_the_reference_in_bf16) { compare_with_reference("bf16", 1e-3); }
 
 TEST(chunks_do_not_change_a_bit_on_the_cpu) {
   for (const auto& kind : kModelKinds) {
@@ -94,14 +102,14 @@ TEST(reference_is_never_chosen_unasked) {
   EngineOptions options;
   options.n_ctx = 64;
   const Engine engine(GgufFile::open(model_path(kModelKinds[0])), options);
-  CHECK_EQ(engine.backend().name(), std::string("cpu"));
+  CHECK_EQ(engine.backend().name(), devices().front());
 }
 
 TEST(unknown_devices_are_named) {
   EngineOptions options;
   options.device = "tpu";
   CHECK_THROWS(Engine(GgufFile::open(model_path(kModelKinds[0])), options), DeviceError,
-               "no device 'tpu'; there are: auto, cpu");
+               "no device 'tpu'; there are: auto, ");
 }
 
 }  // namespace

@@ -66,7 +66,7 @@ bool in_panels(const OpCase& c, Backend& backend) {
                      [](const Value& value) { return value.tensor.layout == TensorLayout::Panels; });
 }
 
-std::vector<Result> run(const OpCase& c, Backend& backend, const Variant& variant) {
+std::vector<Result> run(const OpCase& c, Backend& backend, const Variant& variant, int runs) {
   Graph graph;
   Builder builder(graph, backend, c.label, variant);
   c.build(builder);
@@ -74,9 +74,11 @@ std::vector<Result> run(const OpCase& c, Backend& backend, const Variant& varian
   const std::unique_ptr<Buffer> arena = backend.allocate(program.arena_bytes());
   // NaN everywhere: reading what was never written shows.
   const std::vector<std::byte> poison(static_cast<size_t>(program.arena_bytes()), std::byte{0xff});
-  arena->write(0, poison.data(), program.arena_bytes());
   program.bind(*arena);
-  program.run({});
+  for (int i = 0; i < runs; ++i) {
+    arena->write(0, poison.data(), program.arena_bytes());
+    program.run({});
+  }
 
   std::vector<Result> results;
   for (const Builder::Output& output : builder.outputs()) {

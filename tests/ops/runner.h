@@ -18,7 +18,8 @@ bool supported(const OpCase& c, Backend& backend);
 // Whether the case reads a matrix in panels on this backend.
 bool in_panels(const OpCase& c, Backend& backend);
 
-std::vector<Result> run(const OpCase& c, Backend& backend, const Variant& variant);
+// What the last of `runs` runs of one program leaves.
+std::vector<Result> run(const OpCase& c, Backend& backend, const Variant& variant, int runs = 1);
 
 // Equal bits, a NaN being equal to any other: its sign depends on the order of a product's operands.
 bool same_bits(const Result& a, const Result& b);

@@ -1,0 +1,102 @@
+#include "backends/cuda/cuda_backend.h"
+
+#include <mutex>
+#include <span>
+
+#include "backends/cuda/device.h"
+#include "backends/cuda/device_buffer.h"
+#include "backends/cuda/executable.h"
+#include "backends/cuda/launch.h"
+#include "backends/cuda/panels.h"
+#include "backends/cuda/probe.h"
+#include "backends/cuda/self_test.h"
+
+namespace g4::cuda {
+
+std::span<const Kernel* const> all_kernels();  // the generated list
+
+namespace {
+
+const Kernel* find(std::string_view op) {
+  for (const Kernel* kernel : all_kernels())
+    if (op == kernel->op) return kernel;
+  return nullptr;
+}
+
+void test_once(Backend& backend) {
+  static std::mutex mutex;
+  static bool passed = false;
+  std::lock_guard lock(mutex);
+  if (passed) return;
+  self_test(backend);
+  passed = true;
+}
+
+}  // namespace
+
+CudaBackend::CudaBackend(const BackendOptions& options)
+    : options_(options), context_(std::make_shared<Context>()), weights_(context_) {
+  test_once(*this);
+}
+
+DeviceInfo CudaBackend::device() const {
+  DeviceInfo info = probe_device();
+  info.memory_available += context_->held();
+  return info;
+}
+
+double CudaBackend::read_speed() { return measure_read_speed(context_); }
+
+std::unique_ptr<Buffer> CudaBackend::allocate(int64_t bytes) {
+  weights_.end_loading();
+  const auto memory = std::make_shared<const DeviceMemory>(context_, bytes);
+  check(cudaMemsetAsync(memory->data(), 0, static_cast<size_t>(memory->size()), context_->stream()), "zeroing memory");
+  return std::make_unique<DeviceBuffer>(context_, memory, memory->data(), bytes);
+}
+
+DeviceWeights CudaBackend::import(const HostWeights& weights) { return weights_.import(weights, layout_of(weights)); }
+
+TensorLayout CudaBackend::layout_of(const HostWeights& weights) const {
+  const bool panels = options_.repack && has_panels(weights.dtype, weights.shape, weights.use, options_.activations);
+  return panels ? TensorLayout::Panels : TensorLayout::Rows;
+}
+
+bool CudaBackend::supports(const OpCall& call) const {
+  const Kernel* kernel = find(call.op->name);
+  const CallTensors tensors(call.inputs, call.outputs);
+  return kernel && kernel->supports(tensors.call(call.params, context_->limits()));
+}
+
+int64_t CudaBackend::workspace(const OpCall& call) const {
+  const Kernel* kernel = find(call.op->name);
+  const CallTensors tensors(call.inputs, call.outputs);
+  return kernel && kernel->workspace ? kernel->workspace(tensors.call(call.params, context_->limits())) : 0;
+}
+
+std::unique_ptr<Executable> CudaBackend::compile(std::shared_ptr<const PlacedGraph> graph, size_t first, size_t last,
+                                                 int64_t workspace_offset) {
+  const auto* arena = dynamic_cast<const DeviceBuffer*>(graph->arena);
+  G4_CHECK(arena != nullptr, "an arena of another device");
+  auto executable = std::make_unique<CudaExecutable>(context_, graph);
+  for (size_t n = first; n < last; ++n) {
+    const Node& node = graph->graph.nodes()[n];
+    std::vector<Tensor> inputs, outputs;
+    for (ValueId id : node.inputs) inputs.push_back(graph->tensor(id));
+    for (ValueId id : node.outputs) outputs.push_back(graph->tensor(id));
+    executable->add(*find(node.op->name), CallTensors(inputs, outputs), node.params.get(),
+                    arena->device() + workspace_offset);
+  }
+  return executable;
+}
+
+namespace {
+
+const BackendRegistration registration(
+    "cuda", 10,
+    [](const BackendOptions& options) -> std::unique_ptr<Backend> { return std::make_unique<CudaBackend>(options); },
+    probe_device);
+
+}  // namespace
+}  // namespace g4::cuda
+
+G4_EXPORT_BACKEND("cuda")

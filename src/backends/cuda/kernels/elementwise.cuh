@@ -1,0 +1,76 @@
+// Elementwise operations of one or two tensors: out = round(f(a)) or round(f(a, b)); b has a's shape, or is one row, or
+// one number (ops/validate.h). f is a functor of plain data that runs on the device.
+#pragma once
+
+#include "backends/cuda/kernels/rows.cuh"
+
+namespace g4::cuda {
+
+template <int N, class F>
+__global__ void __launch_bounds__(kThreads)
+    unary_kernel(const __grid_constant__ KernelTensor a, const __grid_constant__ KernelTensor out, int64_t parts, F f) {
+  take_turn();
+  const int64_t index = thread_index();
+  if (index >= out.rows * parts) return;
+  const Place at = place_of(index, parts);
+  float x[N];
+  load_piece(a.row(at.row), a.dtype, at.part * N, x);
+#pragma unroll
+  for (int i = 0; i < N; ++i) x[i] = f(x[i]);
+  store_piece(out.row(at.row), out.dtype, at.part * N, x);
+}
+
+template <int N, class F>
+__global__ void __launch_bounds__(kThreads)
+    binary_kernel(const __grid_constant__ KernelTensor a, const __grid_constant__ KernelTensor b, bool one_number,
+                  const __grid_constant__ KernelTensor out, int64_t parts, F f) {
+  take_turn();
+  const int64_t index = thread_index();
+  if (index >= out.rows * parts) return;
+  const Place at = place_of(index, parts);
+  float x[N], y[N];
+  load_piece(a.row(at.row), a.dtype, at.part * N, x);
+  if (one_number) {
+    const float number = load(b.data, b.dtype, 0);
+#pragma unroll
+    for (int i = 0; i < N; ++i) y[i] = number;
+  } else {
+    load_piece(b.row(at.row), b.dtype, at.part * N, y);
+  }
+#pragma unroll
+  for (int i = 0; i < N; ++i) x[i] = f(x[i], y[i]);
+  store_piece(out.row(at.row), out.dtype, at.part * N, x);
+}
+
+inline bool unary_supports(const Call& call) {
+  return is_activation(call.in[0].dtype) && is_activation(call.out[0].dtype);
+}
+inline bool binary_supports(const Call& call) { return unary_supports(call) && is_activation(call.in[1].dtype); }
+
+template <class F>
+void unary_launch(const Call& call, const F& f, const char* name) {
+  const KernelTensor &a = call.in[0], &out = call.out[0];
+  const bool wide = whole_pieces(out.cols, {&a, &out});
+  const int64_t parts = wide ? out.cols / kPiece : out.cols;
+  launch_items(call, wide ? unary_kernel<kPiece, F> : unary_kernel<1, F>, out.rows * parts, name, a, out, parts, f);
+}
+
+template <class F>
+void binary_launch(const Call& call, const F& f, const char* name) {
+  const KernelTensor &a = call.in[0], &out = call.out[0];
+  KernelTensor b = call.in[1];
+  const bool one_number = b.rank == 1 && b.cols == 1 && out.cols != 1;
+  if (b.rank == 1) b.row_stride = 0;  // one row for all of a's
+  const bool wide = one_number ? whole_pieces(out.cols, {&a, &out}) : whole_pieces(out.cols, {&a, &b, &out});
+  const int64_t parts = wide ? out.cols / kPiece : out.cols;
+  launch_items(call, wide ? binary_kernel<kPiece, F> : binary_kernel<1, F>, out.rows * parts, name, a, b, one_number,
+               out, parts, f);
+}
+
+// 0.5 x (1 + tanh(u)) = x / (1 + e^-2u) with u = sqrt(2/pi) (x + 0.044715 x^3): no cancellation anywhere.
+__device__ __forceinline__ float tanh_gelu(float x) {
+  const float u2 = x * fmaf(x * x, 2 * 0.7978845608f * 0.044715f, 2 * 0.7978845608f);
+  return x / (1.0f + expf(-u2));
+}
+
+}  // namespace g4::cuda
