@@ -1,0 +1,55 @@
+// Which kernel takes which product: weights in panels are multiplied by their integers, with tensor cores from
+// kDecodeRows rows of activations on; 16-bit weights likewise; everything else in rows, exactly.
+#include "backends/cuda/decode_product.cuh"
+#include "backends/cuda/product.h"
+#include "ops/expert_matmul.h"
+#include "ops/matmul.h"
+
+namespace g4::cuda {
+
+Product matmul_product(const Call& call) {
+  Product p;
+  p.x = call.in[0], p.w = call.in[1], p.out = call.out[0];
+  p.rows = p.out.rows;
+  p.n = p.w.dim[0], p.k = p.w.dim[1];
+  p.w_row = p.w.stride[0];
+  p.alpha = static_cast<const MatmulParams*>(call.params)->alpha;
+  return p;
+}
+
+Product expert_product(const Call& call) {
+  Product p;
+  p.x = call.in[0], p.w = call.in[1], p.ids = call.in[2], p.out = call.out[0];
+  p.rows = p.out.rows;
+  p.n = p.w.dim[1], p.k = p.w.dim[2];
+  p.w_row = p.w.stride[1];
+  p.choices = p.ids.cols;
+  p.x_repeat = p.x.rank == 2 ? p.choices : 1;
+  p.alpha = static_cast<const ExpertMatmulParams*>(call.params)->alpha;
+  return p;
+}
+
+bool product_supported(const Call& call) {
+  const KernelTensor &x = call.in[0], &w = call.in[1];
+  if (!is_activation(x.dtype) || !is_activation(call.out[0].dtype) || w.dtype == DType::I32) return false;
+  if (!w.panels) return true;
+  const bool fits = w.cols / kActBlock * kRecord * 16 + 1024 <= call.limits->shared_bytes;
+  return panel_fields(w.dtype).count && w.cols % elements_of_block(w.dtype) == 0 && (w.rank == 2 || fits);
+}
+
+int64_t product_workspace(const Product& p, const DeviceLimits& limits) {
+  // Whether tiles fit depends on addresses that are not known yet.
+  const int64_t other = p.w.panels ? decode_workspace(p, limits) : rows_workspace(p);
+  return tiles_fit(p, limits) ? std::max(other, tile_workspace(p)) : other;
+}
+
+void launch_product(const Product& p, const Call& call) {
+  if (!p.rows || !p.n) return;
+  if (tiles_fit(p, *call.limits)) return launch_tiles(p, call);
+  if (p.w.panels)
+    launch_decode(p, call);
+  else
+    launch_rows(p, call);
+}
+
+}  // namespace g4::cuda
