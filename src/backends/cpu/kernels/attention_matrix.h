@@ -135,7 +135,7 @@ struct MatrixTile : QueryTile {
       }
   }
 
-  // 32 keys by 16 or 32 queries; asks for the values of these keys and for the keys after them.
+  // 32 keys by 16 or 32 queries; asks for the values of these keys.
   template <bool kTwo>
   void score_tiles(const std::byte* k, int64_t stride, const std::byte* v, int64_t first, float* out) const {
     tile_zero<0>();
@@ -144,8 +144,8 @@ struct MatrixTile : QueryTile {
     for (int64_t i = 0; i < s->d; i += 32) {
       if (first == 0)
         for (int64_t r = 0; r < 32; ++r) {
-          __builtin_prefetch(v + r * stride + i * 2);
-          __builtin_prefetch(k + (32 + r) * stride + i * 2);
+          prefetch(v + r * stride + i * 2);
+          __builtin_prefetch(k + r * stride + i * 2 + 128);
         }
       tile_load<4>(k + i * 2, stride);
       tile_load<5>(k + 16 * stride + i * 2, stride);
@@ -164,8 +164,13 @@ struct MatrixTile : QueryTile {
     if constexpr (kTwo) tile_store<2>(out + 16, row * 4), tile_store<3>(out + 16 * row + 16, row * 4);
   }
 
-  // Values of neighbouring keys side by side, 0 where not seen. Whether all are finite.
+  // Into the second-level cache: rows a power of two apart crowd a few sets of the first.
+  static G4_INLINE void prefetch(const std::byte* p) { __builtin_prefetch(p, 0, 2); }
+
+  // Values of neighbouring keys side by side, 0 where not seen. Whether all are finite. Asks for the next block's keys.
   bool pack_values(int64_t begin, int64_t keys, Range seen) const {
+    const KernelTensor& cache = call->in[1];
+    const std::byte* next = row_of(cache, begin + keys);
     const auto row = [&](int64_t j) {
       return begin + j >= seen.begin && begin + j < seen.end ? row_of(call->in[2], begin + j) : kZeros;
     };
@@ -173,6 +178,10 @@ struct MatrixTile : QueryTile {
     for (int64_t j = 0; j < keys; j += 2) {
       const std::byte *even = row(j), *odd = row(j + 1);
       for (int64_t i = 0; i < s->d; i += 32) {
+        prefetch(next + j * cache.stride[0] + i * 2);
+        prefetch(next + (j + 1) * cache.stride[0] + i * 2);
+        __builtin_prefetch(even + 2 * cache.stride[0] + i * 2);
+        __builtin_prefetch(odd + 2 * cache.stride[0] + i * 2);
         const auto a = load_vector<Halves>(even + i * 2), b = load_vector<Halves>(odd + i * 2);
         std::byte* to = value_tile(j, i) + j % 32 * 32;
         store_vector(to, __builtin_shufflevector(a, b, 0, 32, 1, 33, 2, 34, 3, 35, 8, 40, 9, 41, 10, 42, 11, 43, 16, 48,
