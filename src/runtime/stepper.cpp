@@ -1,7 +1,6 @@
 #include "runtime/stepper.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include "backends/host_buffer.h"
 #include "base/log.h"
@@ -11,25 +10,34 @@ namespace {
 
 constexpr int kIntInputs = 5;
 
-// The step's inputs side by side in one buffer of kIntInputs * max_tokens numbers.
-StepInputs slice_inputs(Buffer* buffer, Buffer* layer_inputs, int64_t max_tokens, const TextConfig& config,
-                        const StepSpec& spec) {
-  const auto at = [&](int index, int64_t n) {
-    return Tensor(DType::I32, {n}, buffer, index * max_tokens * static_cast<int64_t>(sizeof(int32_t)));
+// The step's inputs one after the other in one buffer, so that a single write brings them all.
+StepInputs slice_inputs(Buffer* buffer, Buffer* layer_inputs, const TextConfig& config, const StepSpec& spec) {
+  int64_t used = 0;
+  const auto next = [&](int64_t n) {
+    const int64_t offset = used * static_cast<int64_t>(sizeof(int32_t));
+    used += n;
+    return Tensor(DType::I32, {n}, buffer, offset);
   };
   StepInputs in;
-  in.ids = at(0, spec.n_tokens);
-  in.positions = at(1, spec.n_tokens);
-  in.wanted = at(2, spec.n_wanted);
-  in.wanted_ids = at(3, spec.n_wanted);
-  in.wanted_positions = at(4, spec.n_wanted);
+  in.ids = next(spec.n_tokens);
+  in.positions = next(spec.n_tokens);
+  in.wanted = next(spec.n_wanted);
+  in.wanted_ids = next(spec.n_wanted);
+  in.wanted_positions = next(spec.n_wanted);
   if (spec.teacher_forced)
     in.layer_inputs = Tensor(DType::F32, {config.n_layers(), spec.n_tokens, config.hidden}, layer_inputs, 0);
   return in;
 }
 
-void write_ints(const Tensor& target, const std::vector<int32_t>& values) {
-  target.buffer->write(target.offset, values.data(), static_cast<int64_t>(values.size() * sizeof(int32_t)));
+// In slice_inputs' order.
+std::vector<int32_t> input_values(const StepTokens& tokens) {
+  std::vector<int32_t> values(tokens.ids.begin(), tokens.ids.end());
+  const auto first = static_cast<int32_t>(tokens.first_position);
+  for (size_t i = 0; i < tokens.ids.size(); ++i) values.push_back(first + static_cast<int32_t>(i));
+  values.insert(values.end(), tokens.wanted.begin(), tokens.wanted.end());
+  for (int32_t row : tokens.wanted) values.push_back(tokens.ids[static_cast<size_t>(row)]);
+  for (int32_t row : tokens.wanted) values.push_back(first + row);
+  return values;
 }
 
 }  // namespace
@@ -47,14 +55,14 @@ int64_t Stepper::arena_bytes(const TextModel& model, Backend& backend, const KvV
   for (const StepSpec& spec : specs) {
     PhantomBuffer inputs(kIntInputs * spec.n_tokens * static_cast<int64_t>(sizeof(int32_t)));
     Graph graph;
-    model.build(graph, spec, slice_inputs(&inputs, nullptr, spec.n_tokens, model.config(), spec), kv);
+    model.build(graph, spec, slice_inputs(&inputs, nullptr, model.config(), spec), kv);
     bytes = std::max(bytes, Program(graph, backend).arena_bytes());
   }
   return bytes;
 }
 
 StepInputs Stepper::inputs_for(const StepSpec& spec) const {
-  return slice_inputs(inputs_.get(), layer_inputs_.get(), max_tokens_, model_.config(), spec);
+  return slice_inputs(inputs_.get(), layer_inputs_.get(), model_.config(), spec);
 }
 
 StepWork Stepper::work(const StepSpec& spec, int64_t end) const {
@@ -102,21 +110,8 @@ const Program& Stepper::run(const StepSpec& spec, const StepTokens& tokens, cons
     layer_inputs_->write(0, layer_inputs.data(), bytes);
   }
   Program& program = program_for(spec);
-  const StepInputs in = inputs_for(spec);
-  std::vector<int32_t> ids(tokens.ids.begin(), tokens.ids.end()), positions(tokens.ids.size());
-  std::iota(positions.begin(), positions.end(), static_cast<int32_t>(tokens.first_position));
-  write_ints(in.ids, ids);
-  write_ints(in.positions, positions);
-  if (!tokens.wanted.empty()) {
-    std::vector<int32_t> wanted(tokens.wanted.begin(), tokens.wanted.end()), wanted_ids, wanted_positions;
-    for (int32_t row : wanted) {
-      wanted_ids.push_back(ids[static_cast<size_t>(row)]);
-      wanted_positions.push_back(positions[static_cast<size_t>(row)]);
-    }
-    write_ints(in.wanted, wanted);
-    write_ints(in.wanted_ids, wanted_ids);
-    write_ints(in.wanted_positions, wanted_positions);
-  }
+  const std::vector<int32_t> values = input_values(tokens);
+  inputs_->write(0, values.data(), static_cast<int64_t>(values.size() * sizeof(int32_t)));
   program.run(poll);
   return program;
 }

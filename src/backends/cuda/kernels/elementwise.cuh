@@ -57,10 +57,8 @@ void unary_launch(const Call& call, const F& f, const char* name) {
 
 template <class F>
 void binary_launch(const Call& call, const F& f, const char* name) {
-  const KernelTensor &a = call.in[0], &out = call.out[0];
-  KernelTensor b = call.in[1];
-  const bool one_number = b.rank == 1 && b.cols == 1 && out.cols != 1;
-  if (b.rank == 1) b.row_stride = 0;  // one row for all of a's
+  const KernelTensor &a = call.in[0], &b = call.in[1], &out = call.out[0];
+  const bool one_number = b.rank == 1 && b.cols == 1 && out.cols != 1;  // one row has row_stride 0
   const bool wide = one_number ? whole_pieces(out.cols, {&a, &out}) : whole_pieces(out.cols, {&a, &b, &out});
   const int64_t parts = wide ? out.cols / kPiece : out.cols;
   launch_items(call, wide ? binary_kernel<kPiece, F> : binary_kernel<1, F>, out.rows * parts, name, a, b, one_number,
