@@ -106,6 +106,7 @@ struct TileRows {
 
   __device__ __forceinline__ void fetch_queries() const {
     constexpr int kSegments = S::kRowBytes / 16;
+#pragma unroll 1
     for (int i = threadIdx.x; i < S::kRows * kSegments; i += S::kThreads) {
       const int row = first_row + i / kSegments, segment = i % kSegments;
       const bool exists = row_exists(row);
@@ -117,20 +118,21 @@ struct TileRows {
 
   // A chunk's keys or values; zeros for positions outside what some row sees.
   __device__ __forceinline__ void fetch(uint32_t to, const std::byte* cache, int64_t slot_stride, int chunk) const {
-    constexpr int kSegments = S::kRowBytes / 16;
-    static_assert(kChunk * kSegments % S::kThreads == 0);
+    constexpr int kSegments = S::kRowBytes / 16, kRowStep = S::kThreads / kSegments;
+    static_assert(S::kThreads % kSegments == 0 && kChunk % kRowStep == 0);
+    const int start = static_cast<int>(threadIdx.x) / kSegments, segment = static_cast<int>(threadIdx.x) % kSegments;
     const int origin = chunk * kChunk, first_slot = origin % c.slots;
-#pragma unroll 4
-    for (int n = 0; n < kChunk * kSegments / S::kThreads; ++n) {
-      const int i = n * S::kThreads + static_cast<int>(threadIdx.x);
-      const int row = i / kSegments, segment = i % kSegments;
+    if (any.sees_all(origin, origin + kChunk) && first_slot + kChunk <= c.slots) {
+      const std::byte* from = cache + (first_slot + start) * slot_stride + segment * 16;
+#pragma unroll
+      for (int row = 0; row < kChunk; row += kRowStep, from += kRowStep * slot_stride)
+        copy_async(to + tile_offset<S>(start + row, segment), from, true);
+      return;
+    }
+#pragma unroll 1
+    for (int row = start; row < kChunk; row += kRowStep) {
       const bool seen = any.sees(origin + row);
-      const std::byte* from = cache;
-      if (seen) {
-        int slot = first_slot + row;
-        while (slot >= c.slots) slot -= c.slots;
-        from += slot * slot_stride + segment * 16;
-      }
+      const std::byte* const from = cache + (seen ? (first_slot + row) % c.slots : 0) * slot_stride + segment * 16;
       copy_async(to + tile_offset<S>(row, segment), from, seen);
     }
   }
