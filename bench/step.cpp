@@ -68,9 +68,9 @@ int run(const std::string& path, const Options& o) {
   const auto backend = create_backend(o.device, {o.threads, numerics.act, true});
   const auto model = text_model_variant(*file).load(
       file, [&](const HostWeights& w) { return backend->import(w); }, numerics);
-  const int64_t span = 512, total = o.depth + std::max(o.tokens, o.runs) + 1;
+  const int64_t span = std::max<int64_t>(512, o.tokens), total = o.depth + std::max(o.tokens, o.runs) + 1;
   KvCache kv(model->config(), {numerics.act, total, span}, [&](int64_t bytes) { return backend->allocate(bytes); });
-  Stepper stepper(*model, *backend, kv, std::max(span, o.tokens));
+  Stepper stepper(*model, *backend, kv, span);
   const auto step = [&](int64_t position, int64_t tokens, int64_t wanted, const Poll& poll) -> const Program& {
     std::vector<int32_t> ids(static_cast<size_t>(tokens));
     for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int32_t>((position + static_cast<int64_t>(i)) % 997);
