@@ -46,7 +46,7 @@ struct TileRows {
   const int row_tile = threadIdx.x / kWarp / S::kWarps;
   const int warp = threadIdx.x / kWarp % S::kWarps;  // of the row tile
   const int kv_head = blockIdx.y;
-  const int first_row;
+  const int first_row;  // the last rows first: their positions are usually the highest and take the longest
   std::byte* const shared;
 
   // This thread's rows of fragments: g and g + 8 of its row tile.
@@ -55,7 +55,7 @@ struct TileRows {
   Sight any, all;
 
   __device__ __forceinline__ TileRows(const AttentionCall& call, std::byte* memory)
-      : c(call), first_row(static_cast<int>(blockIdx.x / call.n_splits) * S::kRows), shared(memory) {
+      : c(call), first_row(static_cast<int>((gridDim.x - 1 - blockIdx.x) / call.n_splits) * S::kRows), shared(memory) {
     int ranges[4] = {INT_MAX, -1, 0, INT_MAX};  // lowest low, highest high; highest low, lowest high
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
