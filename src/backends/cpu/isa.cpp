@@ -19,6 +19,7 @@ G4_DECLARE_SET(baseline)
 #if defined(__x86_64__)
 G4_DECLARE_SET(avx2)
 G4_DECLARE_SET(avx512)
+G4_DECLARE_SET(avx512bf16)
 G4_DECLARE_SET(amx)
 #endif
 #undef G4_DECLARE_SET
@@ -38,7 +39,9 @@ std::vector<Candidate> candidates() {
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
                       __builtin_cpu_supports("avx512vnni");
-  all.push_back({&amx::kernel_set, avx512 && __builtin_cpu_supports("avx512bf16") && amx_granted()});
+  const bool bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
+  all.push_back({&amx::kernel_set, bf16 && amx_granted()});
+  all.push_back({&avx512bf16::kernel_set, bf16});
   all.push_back({&avx512::kernel_set, avx512});
   all.push_back({&avx2::kernel_set, avx2});
 #endif

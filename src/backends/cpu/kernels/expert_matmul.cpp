@@ -49,7 +49,7 @@ static void store_result(const CpuCall& call, const Order& o, int64_t begin, int
 // Scratch: the order, the operand of the sorted pairs, then each thread's.
 struct PanelLayout {
   int64_t pairs, k, experts, panels, panel_bytes, per_task, most, slots;
-  bool tiled;
+  bool halves;
   int64_t order, operand;  // bytes
   PanelScratch thread;
 };
@@ -64,10 +64,10 @@ static PanelLayout panel_layout(const CpuCall& call, const PanelKernel& kernel) 
   l.panel_bytes = w.stride[1] * kPanelRows;
   l.most = ids.rows;  // pairs of one product: an expert has more only if ids repeat within a token
   l.per_task = panels_per_task(l.panels, l.panel_bytes, l.most, 1);
-  l.tiled = takes_tiles(x.dtype, l.most);
-  l.slots = l.tiled ? l.pairs + l.experts * (kTokenTile - 1) : l.pairs;  // tiled: an expert begins with a whole tile
+  l.halves = takes_halves(kernel, x.dtype, l.most);
+  l.slots = l.halves ? l.pairs + l.experts * (kTokenTile - 1) : l.pairs;  // halves: an expert begins with a whole tile
   l.order = order_bytes(call) + align64((l.experts + 1) * 4);
-  l.operand = operand_bytes(kernel, l.slots, l.k, l.tiled);
+  l.operand = operand_bytes(kernel, l.slots, l.k, l.halves);
   l.thread = panel_scratch(kernel, l.k, l.most, l.per_task * kPanelRows);
   return l;
 }
@@ -81,10 +81,10 @@ static void launch_panels(const CpuCall& call) {
   slots[0] = 0;
   for (int64_t e = 0; e < l.experts; ++e) {
     const int64_t pairs = o.starts[e + 1] - o.starts[e];
-    slots[e + 1] = slots[e] + static_cast<int32_t>(l.tiled ? whole_tiles(pairs) : pairs);
+    slots[e + 1] = slots[e] + static_cast<int32_t>(l.halves ? whole_tiles(pairs) : pairs);
   }
   std::byte* memory = call.scratch + l.order;
-  const PanelOperand operand = operand_at(kernel, memory, l.slots, l.k, l.tiled);
+  const PanelOperand operand = operand_at(kernel, memory, l.slots, l.k, l.halves);
   const auto memory_of = [&](int thread) { return memory + l.operand + thread * l.thread.total; };
 
   parallel_for(*call.team, l.experts, [&](int64_t e, int thread) {
@@ -99,7 +99,7 @@ static void launch_panels(const CpuCall& call) {
     const int64_t panels = l.panels - first < l.per_task ? l.panels - first : l.per_task;
     std::byte* stretch = memory_of(thread);
     auto* result = reinterpret_cast<float*>(stretch + l.thread.stretch);
-    const int64_t most = l.tiled ? whole_tiles(l.most) : l.most;
+    const int64_t most = l.halves ? whole_tiles(l.most) : l.most;
     for (int64_t done = 0; done < o.starts[e + 1] - o.starts[e]; done += most) {
       const int64_t begin = o.starts[e] + done;
       const int64_t tokens = o.starts[e + 1] - begin < most ? o.starts[e + 1] - begin : most;

@@ -26,7 +26,7 @@ static void store_result(const CpuCall& call, float* result, int64_t stride, int
 // Scratch: the operand, then each thread's. A task takes `per_task` panels and `chunk` tokens.
 struct PanelLayout {
   int64_t tokens, k, panels, panel_bytes, per_task, chunk;
-  bool tiled;
+  bool halves;
   int64_t operand;  // bytes
   PanelScratch thread;
 };
@@ -38,10 +38,10 @@ static PanelLayout panel_layout(const CpuCall& call, const PanelKernel& kernel) 
   l.k = x.cols;
   l.panels = w.dim[0] / kPanelRows;
   l.panel_bytes = w.stride[0] * kPanelRows;
-  l.tiled = takes_tiles(x.dtype, l.tokens);
+  l.halves = takes_halves(kernel, x.dtype, l.tokens);
   l.per_task = panels_per_task(l.panels, l.panel_bytes, l.tokens, call.team->size);
-  l.chunk = l.tiled ? tokens_per_task(l.tokens, (l.panels + l.per_task - 1) / l.per_task, call.team->size) : l.tokens;
-  l.operand = operand_bytes(kernel, l.tokens, l.k, l.tiled);
+  l.chunk = l.halves ? tokens_per_task(l.tokens, (l.panels + l.per_task - 1) / l.per_task, call.team->size) : l.tokens;
+  l.operand = operand_bytes(kernel, l.tokens, l.k, l.halves);
   l.thread = panel_scratch(kernel, l.k, l.chunk, l.per_task * kPanelRows);
   return l;
 }
@@ -50,7 +50,7 @@ static void launch_panels(const CpuCall& call) {
   const KernelTensor &x = call.in[0], &w = call.in[1];
   const PanelKernel& kernel = *panel_kernel(w.dtype);
   const PanelLayout l = panel_layout(call, kernel);
-  const PanelOperand operand = operand_at(kernel, call.scratch, l.tokens, l.k, l.tiled);
+  const PanelOperand operand = operand_at(kernel, call.scratch, l.tokens, l.k, l.halves);
   const auto memory_of = [&](int thread) { return call.scratch + l.operand + thread * l.thread.total; };
 
   parallel_rows(call, l.tokens, l.k, [&](int64_t t, int thread) {

@@ -20,15 +20,26 @@ static G4_INLINE RowFloats block_value(const RowInts* sum, const RowFloats* scal
   return value;
 }
 
-// A panel that is read from memory once.
+// A panel that is read from memory once, from block `first` on.
 template <class Format>
 struct StreamedPanel : Format {
   const std::byte* panel;
-  StreamedPanel(const std::byte* at, int64_t k) : Format(at, k), panel(at) {}
-  G4_INLINE void prefetch(int64_t b) const { prefetch_ahead<Format::kBytes>(panel + b * Format::kBytes); }
+  int64_t first;
+  bool leads;  // the first part to pass over these blocks
+  StreamedPanel(const PanelPart& at, int64_t from) : Format(at), panel(at.panel), first(from), leads(at.part == 0) {}
+
+  G4_INLINE void prefetch(int64_t b) const {
+    if (kParts == 1 || leads) prefetch_ahead<Format::kBytes>(panel + (first + b) * Format::kBytes);
+  }
+  G4_INLINE void codes(int64_t b, Codes* out) const { Format::codes(first + b, out); }
+  G4_INLINE void scales(int64_t b, RowFloats* s, RowFloats* minimum) const { Format::scales(first + b, s, minimum); }
+  G4_INLINE void run_codes(int64_t b, int j, Codes* out) const requires requires(const Format& f) {
+    f.run_codes(b, j, out);
+  }
+  { Format::run_codes(first + b, j, out); }
 };
 
-// acc[t] += blocks [0, blocks) of a panel times the tokens' blocks from where x[t] points. Weights is a
+// acc[t] += blocks [0, blocks) of a panel's part times the tokens' blocks from where x[t] points. Weights is a
 // StreamedPanel or an UnpackedPanel.
 template <class Format, int kTokens, class Weights>
 static G4_INLINE void dot_blocks(const Weights& w, int64_t blocks, TokenBlocks* x, RowFloats* acc) {
@@ -42,21 +53,21 @@ static G4_INLINE void dot_blocks(const Weights& w, int64_t blocks, TokenBlocks* 
     w.scales(b, scale, &minimum);
     RowInts sum[kTokens][kGroups];
     for (int g = 0; g < kGroups; ++g) {
-      RowInts high[kTokens][kChains], low[kTokens][kChains];
-      for (int t = 0; t < kTokens; ++t)
-        for (int c = 0; c < kChains; ++c) {
-          high[t][c] = RowInts{};
-          low[t][c] = Format::kMinimum || c ? RowInts{} : all_rows(x[t].sums[g]);
-        }
+      using Sum = ByteSum<Format::kFourBit>;
+      Sum high[kTokens][kChains], low[kTokens][kChains];
+      if constexpr (!Format::kMinimum && !Sum::kShort)
+        for (int t = 0; t < kTokens; ++t) low[t][0].sum = all_rows(x[t].sums[g]);
       for (int j = g * kQuads; j < (g + 1) * kQuads; ++j)
         for (int t = 0; t < kTokens; ++t) {
           const int c = j % kChains;
-          high[t][c] = dot4(high[t][c], codes[j], load_vector<int32_t>(x[t].codes + 4 * j));
-          low[t][c] = dot4(low[t][c], codes[j], load_vector<int32_t>(x[t].codes + 32 + 4 * j));
+          high[t][c].add(codes[j], load_vector<int32_t>(x[t].codes + 4 * j));
+          low[t][c].add(codes[j], load_vector<int32_t>(x[t].codes + 32 + 4 * j));
         }
       for (int t = 0; t < kTokens; ++t) {
-        for (int c = 1; c < kChains; ++c) high[t][0] += high[t][c], low[t][0] += low[t][c];
-        sum[t][g] = (high[t][0] << 4) + low[t][0];
+        RowInts all[2] = {high[t][0].total(), low[t][0].total()};
+        for (int c = 1; c < kChains; ++c) all[0] += high[t][c].total(), all[1] += low[t][c].total();
+        sum[t][g] = (all[0] << 4) + all[1];
+        if constexpr (!Format::kMinimum && Sum::kShort) sum[t][g] += all_rows(x[t].sums[g]);
       }
     }
     for (int t = 0; t < kTokens; ++t) {
@@ -76,21 +87,21 @@ static G4_INLINE void dot_runs(const StreamedPanel<Format>& w, int64_t blocks, c
     RowInts sum[kRun][kGroups];
     for (int r = 0; r < kRun; ++r) w.prefetch(first + r);
     for (int g = 0; g < kGroups; ++g) {
-      RowInts high[kRun], low[kRun];
-      for (int r = 0; r < kRun; ++r) {
-        high[r] = RowInts{};
-        low[r] = Format::kMinimum ? RowInts{} : all_rows(at.sums[r * kGroups + g]);
-      }
+      using Sum = ByteSum<Format::kFourBit>;
+      static_assert(Format::kMinimum || !Format::kFourBit);
+      Sum high[kRun], low[kRun];
+      if constexpr (!Format::kMinimum)
+        for (int r = 0; r < kRun; ++r) low[r].sum = all_rows(at.sums[r * kGroups + g]);
       for (int j = g * kQuads; j < (g + 1) * kQuads; ++j) {
         Codes codes[kRun];
         w.run_codes(first, j, codes);
         for (int r = 0; r < kRun; ++r) {
           const std::byte* quads = at.codes + r * 64 + 4 * j;
-          high[r] = dot4(high[r], codes[r], load_vector<int32_t>(quads));
-          low[r] = dot4(low[r], codes[r], load_vector<int32_t>(quads + 32));
+          high[r].add(codes[r], load_vector<int32_t>(quads));
+          low[r].add(codes[r], load_vector<int32_t>(quads + 32));
         }
       }
-      for (int r = 0; r < kRun; ++r) sum[r][g] = (high[r] << 4) + low[r];
+      for (int r = 0; r < kRun; ++r) sum[r][g] = (high[r].total() << 4) + low[r].total();
     }
     for (int r = 0; r < kRun; ++r) {
       RowFloats scale[kGroups], minimum = {};
@@ -102,40 +113,38 @@ static G4_INLINE void dot_runs(const StreamedPanel<Format>& w, int64_t blocks, c
   }
 }
 
-// A stretch of a panel with its codes and scales spelled out, for use with many tokens.
+// A stretch of a panel's part with its codes and scales spelled out, for use with many tokens.
 template <class Format>
 struct UnpackedPanel {
   std::byte* memory;
   int64_t blocks;
 
   static constexpr int64_t kScales = Format::kGroups + (Format::kMinimum ? 1 : 0);
-  static constexpr int64_t kBlockBytes = 512 + kScales * 64;
+  static constexpr int64_t kVector = sizeof(Codes), kCodeBytes = 8 * kVector;
+  static constexpr int64_t kBlockBytes = kCodeBytes + kScales * kVector;
 
   void unpack(const Format& w, int64_t first) const {
     for (int64_t b = 0; b < blocks; ++b) {
       Codes c[8];
       w.codes(first + b, c);
-      for (int j = 0; j < 8; ++j) store_vector(memory + b * 512 + j * 64, c[j]);
-      unpack_scales(w, first, b, memory + blocks * 512);
+      for (int j = 0; j < 8; ++j) store_vector(memory + b * kBlockBytes + j * kVector, c[j]);
+      RowFloats scale[Format::kGroups], minimum = {};
+      w.scales(first + b, scale, &minimum);
+      for (int g = 0; g < Format::kGroups; ++g) store_vector(scales_of(b) + g * kVector, scale[g]);
+      if constexpr (Format::kMinimum) store_vector(scales_of(b) + Format::kGroups * kVector, minimum);
     }
-  }
-  static G4_INLINE void unpack_scales(const Format& w, int64_t first, int64_t b, std::byte* to) {
-    RowFloats scale[Format::kGroups], minimum = {};
-    w.scales(first + b, scale, &minimum);
-    for (int g = 0; g < Format::kGroups; ++g) store_vector(to + (b * kScales + g) * 64, scale[g]);
-    if constexpr (Format::kMinimum) store_vector(to + (b * kScales + Format::kGroups) * 64, minimum);
   }
   G4_INLINE void prefetch(int64_t) const {}
   G4_INLINE void codes(int64_t b, Codes* out) const {
-    for (int j = 0; j < 8; ++j) out[j] = load_vector<Codes>(memory + b * 512 + j * 64);
+    for (int j = 0; j < 8; ++j) out[j] = load_vector<Codes>(memory + b * kBlockBytes + j * kVector);
   }
   G4_INLINE void scales(int64_t b, RowFloats* s, RowFloats* minimum) const {
-    load_scales(memory + blocks * 512, b, s, minimum);
+    for (int g = 0; g < Format::kGroups; ++g) s[g] = load_vector<RowFloats>(scales_of(b) + g * kVector);
+    if constexpr (Format::kMinimum) *minimum = load_vector<RowFloats>(scales_of(b) + Format::kGroups * kVector);
   }
-  static G4_INLINE void load_scales(const std::byte* from, int64_t b, RowFloats* s, RowFloats* minimum) {
-    for (int g = 0; g < Format::kGroups; ++g) s[g] = load_vector<RowFloats>(from + (b * kScales + g) * 64);
-    if constexpr (Format::kMinimum) *minimum = load_vector<RowFloats>(from + (b * kScales + Format::kGroups) * 64);
-  }
+
+ private:
+  G4_INLINE std::byte* scales_of(int64_t b) const { return memory + b * kBlockBytes + kCodeBytes; }
 };
 
 // out[t * stride + r] += ... for `tokens` tokens from `token` on, as dot_blocks.

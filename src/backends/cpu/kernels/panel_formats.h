@@ -2,7 +2,8 @@
 // unsigned codes and the rows' float scales:
 //   weight = scale * (code - kOffset), or scale * code - minimum where kMinimum.
 // kGroups scales share a block (2: one for each half). Codes of kFourBit formats lie below 16. kBytes are those of the
-// 16 rows' blocks. Where kRun blocks share bytes, run_codes gives the codes of vector j of each.
+// 16 rows' blocks of 32, kBlock the elements of the format's own. Where kRun blocks share bytes, run_codes gives the
+// codes of vector j of each.
 #pragma once
 
 #include "backends/cpu/kernels/panel_vectors.h"
@@ -14,10 +15,17 @@ namespace g4::G4_ISA_NAMESPACE {
 template <DType kType>
 struct PanelFormat;
 
-// Where a field begins: after the fields before it, `before` bytes of each row's blocks.
-static G4_INLINE const std::byte* field(const std::byte* panel, int64_t blocks, int64_t before) {
-  return panel + blocks * before * 16;
-}
+// The rows of a panel that a vector holds: all 16, or kLanes of them from kLanes * part on. `blocks` of the format.
+struct PanelPart {
+  const std::byte* panel;
+  int64_t blocks;
+  int part = 0;
+
+  // A field's first unit of these rows, after the fields before it, `before` bytes of each row's blocks.
+  G4_INLINE const std::byte* field(int64_t before, int64_t unit) const {
+    return panel + blocks * before * kPanelRows + part * kLanes * unit;
+  }
+};
 
 // Codes 0-15 and 16-31 of a block in the two halves of 16 bytes a row.
 static G4_INLINE void split_nibbles(const std::byte* q, Codes* out) {
@@ -42,12 +50,13 @@ static G4_INLINE void add_fifth_bits(const std::byte* bits, Codes* codes) {
 // One float16 scale to a block.
 struct PanelScale {
   const std::byte* d;
+  explicit PanelScale(const PanelPart& at) : d(at.field(0, 2)) {}
   G4_INLINE void scales(int64_t b, RowFloats* s, RowFloats*) const { *s = load_halves(d + b * 32); }
 };
 // And a float16 minimum, added.
 struct PanelScaleMinimum {
   const std::byte *d, *m;
-  PanelScaleMinimum(const std::byte* panel, int64_t blocks) : d(panel), m(field(panel, blocks, 2)) {}
+  explicit PanelScaleMinimum(const PanelPart& at) : d(at.field(0, 2)), m(at.field(2, 2)) {}
   G4_INLINE void scales(int64_t b, RowFloats* s, RowFloats* minimum) const {
     *s = load_halves(d + b * 32);
     *minimum = -load_halves(m + b * 32);
@@ -56,32 +65,31 @@ struct PanelScaleMinimum {
 
 template <>
 struct PanelFormat<DType::Q4_0> : PanelScale {
-  static constexpr int kOffset = 8, kGroups = 1;
+  static constexpr int kBlock = 32, kOffset = 8, kGroups = 1;
   static constexpr bool kMinimum = false, kFourBit = true;
   static constexpr int64_t kBytes = 288;
   const std::byte* q;
-  PanelFormat(const std::byte* panel, int64_t k) : PanelScale{panel}, q(field(panel, k / 32, 2)) {}
+  explicit PanelFormat(const PanelPart& at) : PanelScale(at), q(at.field(2, 4)) {}
   G4_INLINE void codes(int64_t b, Codes* out) const { split_nibbles(q + b * 256, out); }
 };
 
 template <>
 struct PanelFormat<DType::Q4_1> : PanelScaleMinimum {
-  static constexpr int kOffset = 0, kGroups = 1;
+  static constexpr int kBlock = 32, kOffset = 0, kGroups = 1;
   static constexpr bool kMinimum = true, kFourBit = true;
   static constexpr int64_t kBytes = 320;
   const std::byte* q;
-  PanelFormat(const std::byte* panel, int64_t k) : PanelScaleMinimum(panel, k / 32), q(field(panel, k / 32, 4)) {}
+  explicit PanelFormat(const PanelPart& at) : PanelScaleMinimum(at), q(at.field(4, 4)) {}
   G4_INLINE void codes(int64_t b, Codes* out) const { split_nibbles(q + b * 256, out); }
 };
 
 template <>
 struct PanelFormat<DType::Q5_0> : PanelScale {
-  static constexpr int kOffset = 16, kGroups = 1;
+  static constexpr int kBlock = 32, kOffset = 16, kGroups = 1;
   static constexpr bool kMinimum = false, kFourBit = false;
   static constexpr int64_t kBytes = 352;
   const std::byte *high, *q;
-  PanelFormat(const std::byte* panel, int64_t k)
-      : PanelScale{panel}, high(field(panel, k / 32, 2)), q(field(panel, k / 32, 6)) {}
+  explicit PanelFormat(const PanelPart& at) : PanelScale(at), high(at.field(2, 4)), q(at.field(6, 4)) {}
   G4_INLINE void codes(int64_t b, Codes* out) const {
     split_nibbles(q + b * 256, out);
     add_fifth_bits(high + b * 64, out);
@@ -90,12 +98,11 @@ struct PanelFormat<DType::Q5_0> : PanelScale {
 
 template <>
 struct PanelFormat<DType::Q5_1> : PanelScaleMinimum {
-  static constexpr int kOffset = 0, kGroups = 1;
+  static constexpr int kBlock = 32, kOffset = 0, kGroups = 1;
   static constexpr bool kMinimum = true, kFourBit = false;
   static constexpr int64_t kBytes = 384;
   const std::byte *high, *q;
-  PanelFormat(const std::byte* panel, int64_t k)
-      : PanelScaleMinimum(panel, k / 32), high(field(panel, k / 32, 4)), q(field(panel, k / 32, 8)) {}
+  explicit PanelFormat(const PanelPart& at) : PanelScaleMinimum(at), high(at.field(4, 4)), q(at.field(8, 4)) {}
   G4_INLINE void codes(int64_t b, Codes* out) const {
     split_nibbles(q + b * 256, out);
     add_fifth_bits(high + b * 64, out);
@@ -104,11 +111,11 @@ struct PanelFormat<DType::Q5_1> : PanelScaleMinimum {
 
 template <>
 struct PanelFormat<DType::Q8_0> : PanelScale {
-  static constexpr int kOffset = 128, kGroups = 1;
+  static constexpr int kBlock = 32, kOffset = 128, kGroups = 1;
   static constexpr bool kMinimum = false, kFourBit = false;
   static constexpr int64_t kBytes = 544;
   const std::byte* q;
-  PanelFormat(const std::byte* panel, int64_t k) : PanelScale{panel}, q(field(panel, k / 32, 2)) {}
+  explicit PanelFormat(const PanelPart& at) : PanelScale(at), q(at.field(2, 4)) {}
   G4_INLINE void codes(int64_t b, Codes* out) const {
     for (int j = 0; j < 8; ++j) out[j] = load_vector<Codes>(q + b * 512 + j * 64) ^ 0x80;
   }
@@ -117,8 +124,7 @@ struct PanelFormat<DType::Q8_0> : PanelScale {
 // Eight 6-bit scales and minima of a super-block, their 12 bytes side by side for the 16 rows: decode_k.h.
 struct PanelKScales {
   const std::byte *d, *dmin, *packed;
-  PanelKScales(const std::byte* panel, int64_t blocks)
-      : d(panel), dmin(field(panel, blocks, 2)), packed(field(panel, blocks, 4)) {}
+  explicit PanelKScales(const PanelPart& at) : d(at.field(0, 2)), dmin(at.field(2, 2)), packed(at.field(4, 1)) {}
   G4_INLINE void scales(int64_t b, RowFloats* s, RowFloats* minimum) const {
     const int64_t block = b / 8, j = b % 8;
     const std::byte* at = packed + block * 12 * 16;
@@ -147,12 +153,12 @@ static G4_INLINE void pair_nibbles(const std::byte* q, bool second, Codes* out) 
 
 template <>
 struct PanelFormat<DType::Q4_K> : PanelKScales {
-  static constexpr int kOffset = 0, kGroups = 1;
+  static constexpr int kBlock = 256, kOffset = 0, kGroups = 1;
   static constexpr bool kMinimum = true, kFourBit = true;
   static constexpr int64_t kRun = 2;
   static constexpr int64_t kBytes = 288;
   const std::byte* q;
-  PanelFormat(const std::byte* panel, int64_t k) : PanelKScales(panel, k / 256), q(field(panel, k / 256, 16)) {}
+  explicit PanelFormat(const PanelPart& at) : PanelKScales(at), q(at.field(16, 4)) {}
   G4_INLINE void run_codes(int64_t first, int j, Codes* out) const {
     const Codes c = load_vector<Codes>(q + first / 2 * 512 + j * 64);
     out[0] = code_bits<0, 15>(c);
@@ -163,13 +169,12 @@ struct PanelFormat<DType::Q4_K> : PanelKScales {
 
 template <>
 struct PanelFormat<DType::Q5_K> : PanelKScales {
-  static constexpr int kOffset = 0, kGroups = 1;
+  static constexpr int kBlock = 256, kOffset = 0, kGroups = 1;
   static constexpr bool kMinimum = true, kFourBit = false;
   static constexpr int64_t kRun = 2;
   static constexpr int64_t kBytes = 352;
   const std::byte *high, *q;
-  PanelFormat(const std::byte* panel, int64_t k)
-      : PanelKScales(panel, k / 256), high(field(panel, k / 256, 16)), q(field(panel, k / 256, 48)) {}
+  explicit PanelFormat(const PanelPart& at) : PanelKScales(at), high(at.field(16, 4)), q(at.field(48, 4)) {}
   G4_INLINE void run_codes(int64_t first, int j, Codes* out) const {
     const Codes c = load_vector<Codes>(q + first / 2 * 512 + j * 64);
     const CodePairs bits = load_vector<CodePairs>(high + first / 8 * 512 + j * 64) >> static_cast<int>(first % 8);
@@ -187,13 +192,13 @@ struct PanelFormat<DType::Q5_K> : PanelKScales {
 
 template <>
 struct PanelFormat<DType::Q6_K> {
-  static constexpr int kOffset = 32, kGroups = 2;
+  static constexpr int kBlock = 256, kOffset = 32, kGroups = 2;
   static constexpr bool kMinimum = false, kFourBit = false;
   static constexpr int64_t kRun = 4;
   static constexpr int64_t kBytes = 420;
   const std::byte *q, *high, *scale, *d;
-  PanelFormat(const std::byte* panel, int64_t k)
-      : q(panel), high(field(panel, k / 256, 128)), scale(field(panel, k / 256, 192)), d(field(panel, k / 256, 208)) {}
+  explicit PanelFormat(const PanelPart& at)
+      : q(at.field(0, 4)), high(at.field(128, 4)), scale(at.field(192, 1)), d(at.field(208, 2)) {}
   G4_INLINE void run_codes(int64_t first, int j, Codes* out) const {
     const std::byte* at = q + first / 4 * 1024 + j * 64;
     const Codes even = load_vector<Codes>(at), odd = load_vector<Codes>(at + 512);
@@ -234,24 +239,24 @@ struct PanelTable {
 
 template <>
 struct PanelFormat<DType::IQ4_NL> : PanelScale {
-  static constexpr int kOffset = 128, kGroups = 1;
+  static constexpr int kBlock = 32, kOffset = 128, kGroups = 1;
   static constexpr bool kMinimum = false, kFourBit = false;
   static constexpr int64_t kBytes = 288;
   PanelTable table{kIq4Values, kOffset};
   const std::byte* q;
-  PanelFormat(const std::byte* panel, int64_t k) : PanelScale{panel}, q(field(panel, k / 32, 2)) {}
+  explicit PanelFormat(const PanelPart& at) : PanelScale(at), q(at.field(2, 4)) {}
   G4_INLINE void codes(int64_t b, Codes* out) const { table.codes(q + b * 256, out); }
 };
 
 template <>
 struct PanelFormat<DType::IQ4_XS> {
-  static constexpr int kOffset = 128, kGroups = 1;
+  static constexpr int kBlock = 256, kOffset = 128, kGroups = 1;
   static constexpr bool kMinimum = false, kFourBit = false;
   static constexpr int64_t kBytes = 272;
   PanelTable table{kIq4Values, kOffset};
   const std::byte *d, *high, *low, *q;
-  PanelFormat(const std::byte* panel, int64_t k)
-      : d(panel), high(field(panel, k / 256, 2)), low(field(panel, k / 256, 4)), q(field(panel, k / 256, 8)) {}
+  explicit PanelFormat(const PanelPart& at)
+      : d(at.field(0, 2)), high(at.field(2, 2)), low(at.field(4, 1)), q(at.field(8, 4)) {}
   G4_INLINE void codes(int64_t b, Codes* out) const { table.codes(q + b * 256, out); }
   G4_INLINE void scales(int64_t b, RowFloats* s, RowFloats*) const {
     const int64_t block = b / 8;
@@ -264,12 +269,12 @@ struct PanelFormat<DType::IQ4_XS> {
 
 template <>
 struct PanelFormat<DType::MXFP4> {
-  static constexpr int kOffset = 16, kGroups = 1;
+  static constexpr int kBlock = 32, kOffset = 16, kGroups = 1;
   static constexpr bool kMinimum = false, kFourBit = false;
   static constexpr int64_t kBytes = 272;
   PanelTable table{kMxfp4Values, kOffset};
   const std::byte *exponent, *q;
-  PanelFormat(const std::byte* panel, int64_t k) : exponent(panel), q(field(panel, k / 32, 1)) {}
+  explicit PanelFormat(const PanelPart& at) : exponent(at.field(0, 1)), q(at.field(1, 4)) {}
   G4_INLINE void codes(int64_t b, Codes* out) const { table.codes(q + b * 256, out); }
   G4_INLINE void scales(int64_t b, RowFloats* s, RowFloats*) const {  // decode_iq.h's mxfp4_scale
     const RowInts e = to_ints(load_vector<RowBytes>(exponent + b * 16));

@@ -1,23 +1,33 @@
-// The products of every format's panels: by vectors for a few tokens, by tiles or unpacked stretches for many.
+// The products of every format's panels: as they lie for a few tokens, by decoded or unpacked stretches for many.
 #include <type_traits>
 
 #include "backends/cpu/kernels/panel_product.h"
 
 namespace g4::G4_ISA_NAMESPACE {
 
-// Blocks of a stretch. Vectors: 1024 elements, whose unpacked codes stay in the nearest caches; tiles: 4096 of two
-// panels, 256 KiB of bfloat16 in the second-level cache, so that the sums are loaded and stored rarely.
-static constexpr int64_t kStretch = 32, kTileStretch = 128;
+// Blocks of a stretch: 1024 elements, whose unpacked codes stay in the nearest caches. Tiles take 4096 of two panels,
+// 256 KiB of bfloat16 in the second-level cache, so that the sums are loaded and stored rarely.
+static constexpr int64_t kStretch = 32, kHalfStretch = 128;
 
-#if defined(__AMX_BF16__)
-// By tiles, two panels at a time. A decoded stretch of both lies in scratch; bfloat16 panels (Format void) lie ready.
+// Tokens whose sums fit the registers together.
+static constexpr int kFewAtOnce = 4, kManyAtOnce = kLanes == 16 ? 8 : 4;
+
 template <class Format>
-static void tile_product(const std::byte* panel, int64_t panel_bytes, int64_t panels, const PanelOperand& x,
+static G4_INLINE int64_t format_blocks(int64_t k) {
+  return k / Format::kBlock;
+}
+
+#if defined(__AVX512BF16__)
+// Two panels at a time. A decoded stretch of both lies in scratch; bfloat16 panels (Format void) lie ready.
+template <class Format>
+static void half_product(const std::byte* panel, int64_t panel_bytes, int64_t panels, const PanelOperand& x,
                          int64_t token, int64_t tokens, float* out, int64_t stride, std::byte* scratch) {
   constexpr bool kReady = std::is_void_v<Format>;
   constexpr int64_t kBlockBytes = kBf16Block * 32;
+#if defined(__AMX_BF16__)
   const TileScope tiles;
-  const int64_t blocks = x.k / kBf16Block, most = kReady ? blocks : kTileStretch;
+#endif
+  const int64_t blocks = x.k / kBf16Block, most = kReady ? blocks : kHalfStretch;
   const int64_t next_tokens = half_offset(kTokenTile, 0, x.k);
   for (int64_t p = 0; p < panels; p += 2) {
     const bool two = p + 1 < panels;
@@ -29,10 +39,11 @@ static void tile_product(const std::byte* panel, int64_t panel_bytes, int64_t pa
       if constexpr (!kReady) {
         weights = scratch;
         apart = count * kBlockBytes;
-        decode_panel(Format(at, x.k), first, count, scratch);
-        if (two) decode_panel(Format(at + panel_bytes, x.k), first, count, scratch + apart);
+        const int64_t all = format_blocks<Format>(x.k);
+        decode_panel(Format(PanelPart{at, all}), first, count, scratch);
+        if (two) decode_panel(Format(PanelPart{at + panel_bytes, all}), first, count, scratch + apart);
       }
-      const auto product = two ? tile_tokens<true> : tile_tokens<false>;
+      const auto product = two ? multiply_halves<true> : multiply_halves<false>;
       product(weights, apart, count * kBf16Block, x.halves + half_offset(token, first * kBf16Block, x.k), next_tokens,
               tokens, out + p * kPanelRows, stride);
     }
@@ -44,40 +55,53 @@ template <class Format>
 static void quantized_product(const std::byte* panel, int64_t panel_bytes, int64_t panels, const PanelOperand& x,
                               int64_t token, int64_t tokens, float* out, int64_t stride, std::byte* scratch) {
 #if defined(__AMX_BF16__)
-  if (x.halves) return tile_product<Format>(panel, panel_bytes, panels, x, token, tokens, out, stride, scratch);
+  if (x.halves) return half_product<Format>(panel, panel_bytes, panels, x, token, tokens, out, stride, scratch);
 #endif
   const PanelActivations& a = x.quantized;
-  if (tokens <= kFewTokens) {
+  const int64_t all = format_blocks<Format>(x.k);
+  // Parts take turns over stretches that stay in the nearest caches; one part needs no turns.
+  const int64_t most = kParts == 1 && tokens <= kFewTokens ? a.blocks : kStretch;
+  for (int64_t first = 0; first < a.blocks; first += most) {
+    const int64_t blocks = a.blocks - first < most ? a.blocks - first : most;
     for (int64_t p = 0; p < panels; ++p)
-      dot_tokens<Format, 4>(StreamedPanel<Format>(panel + p * panel_bytes, x.k), a.blocks, a, token, tokens, 0,
-                            out + p * kPanelRows, stride);
-    return;
-  }
-  for (int64_t first = 0; first < a.blocks; first += kStretch) {
-    const int64_t blocks = a.blocks - first < kStretch ? a.blocks - first : kStretch;
-    for (int64_t p = 0; p < panels; ++p) {
-      const UnpackedPanel<Format> weights{scratch, blocks};
-      weights.unpack(Format(panel + p * panel_bytes, x.k), first);
-      dot_tokens<Format, 8>(weights, blocks, a, token, tokens, first, out + p * kPanelRows, stride);
-    }
+      for (int part = 0; part < kParts; ++part) {
+        const PanelPart at{panel + p * panel_bytes, all, part};
+        float* rows = out + p * kPanelRows + part * kLanes;
+        if (tokens <= kFewTokens) {
+          dot_tokens<Format, kFewAtOnce>(StreamedPanel<Format>(at, first), blocks, a, token, tokens, first, rows,
+                                         stride);
+        } else {
+          const UnpackedPanel<Format> weights{scratch, blocks};
+          weights.unpack(Format(at), first);
+          dot_tokens<Format, kManyAtOnce>(weights, blocks, a, token, tokens, first, rows, stride);
+        }
+      }
   }
 }
 
 static inline void bf16_product(const std::byte* panel, int64_t panel_bytes, int64_t panels, const PanelOperand& x,
                                 int64_t token, int64_t tokens, float* out, int64_t stride, std::byte* scratch) {
-#if defined(__AMX_BF16__)
-  if (x.halves) return tile_product<void>(panel, panel_bytes, panels, x, token, tokens, out, stride, scratch);
+#if defined(__AVX512BF16__)
+  if (x.halves) return half_product<void>(panel, panel_bytes, panels, x, token, tokens, out, stride, scratch);
 #endif
   (void)scratch;
+  const int64_t most = kParts == 1 ? x.k : kStretch * kBf16Block;
   for (int64_t p = 0; p < panels; ++p)
-    dot_bf16_tokens<8>(panel + p * panel_bytes, x.k, x.floats + token * x.k, x.k, tokens, out + p * kPanelRows, stride);
+    for (int64_t first = 0; first < x.k; first += most) {
+      const int64_t count = x.k - first < most ? x.k - first : most;
+      for (int part = 0; part < kParts; ++part)
+        dot_bf16_tokens<kManyAtOnce>(panel + p * panel_bytes + first * 32 + part * kLanes * 4, part == 0, count,
+                                     x.floats + token * x.k + first, x.k, tokens, out + p * kPanelRows + part * kLanes,
+                                     stride);
+    }
 }
 
 template <class Format>
 static constexpr PanelKernel quantized_kernel(DType dtype) {
   constexpr int64_t kVectors = kStretch * UnpackedPanel<Format>::kBlockBytes;
-  constexpr int64_t kTiles = kHasTiles ? kTileStretch * 2 * kBf16Block * 32 : 0;
-  return {dtype, Format::kGroups, kSumFactor<Format>, quantized_product<Format>, kTiles > kVectors ? kTiles : kVectors};
+  constexpr int64_t kHalves = kHasTiles ? kHalfStretch * 2 * kBf16Block * 32 : 0;
+  return {dtype, Format::kGroups, kSumFactor<Format>, quantized_product<Format>,
+          kHalves > kVectors ? kHalves : kVectors};
 }
 
 template <DType... kTypes>

@@ -2,19 +2,19 @@
 // once (quantised, or kept as bfloat16 and float32); a task then multiplies some panels with all tokens of a range.
 #pragma once
 
-#include "backends/cpu/kernels/panel_bf16.h"
+#include "backends/cpu/kernels/panel_halves.h"
 
 namespace g4::G4_ISA_NAMESPACE {
 
 // Up to this many tokens weights are read straight from the panel; above, a stretch of it is unpacked once.
 inline constexpr int64_t kFewTokens = 4;
 
-// One matrix product's activations: for vectors `quantized` or (of bfloat16 panels) `floats` [rows, k], for matrix
-// tiles `halves` (half_offset); then products begin at whole tiles.
+// One matrix product's activations: `quantized`, or for bfloat16 panels `floats` [rows, k], or `halves` (half_offset),
+// whose products begin at whole tiles.
 struct PanelOperand {
   PanelActivations quantized;
   float* floats;
-  std::byte* halves;  // nullptr: vectors multiply
+  std::byte* halves;  // or nullptr
   int64_t k;
 };
 
@@ -36,20 +36,22 @@ static G4_INLINE int64_t align64(int64_t bytes) { return (bytes + 63) / 64 * 64;
 
 static G4_INLINE int64_t whole_tiles(int64_t tokens) { return (tokens + kTokenTile - 1) / kTokenTile * kTokenTile; }
 
-// Whether products with this many activations of this type go through tiles.
-static G4_INLINE bool takes_tiles(DType x, int64_t tokens) {
-  return kHasTiles && x == DType::BF16 && tokens > kFewTokens;
+// Whether bfloat16 activations meet bfloat16 weights as such. Tiles take whatever format, decoded, but not for few
+// tokens: then vectors read the weights as they lie, bfloat16 ones in the tiles' order of sums. Vectors of pairs take
+// bfloat16 panels only: bytes multiply as fast as pairs do.
+static G4_INLINE bool takes_halves(const PanelKernel& kernel, DType x, int64_t tokens) {
+  return kHasHalves && x == DType::BF16 && (kHasTiles ? tokens > kFewTokens : kernel.groups == 0);
 }
 
 // Bytes of an operand of `rows` activations, and the operand in such memory.
-static inline int64_t operand_bytes(const PanelKernel& kernel, int64_t rows, int64_t k, bool tiled) {
-  if (tiled) return whole_tiles(rows) * k * 2;
+static inline int64_t operand_bytes(const PanelKernel& kernel, int64_t rows, int64_t k, bool halves) {
+  if (halves) return whole_tiles(rows) * k * 2;
   if (kernel.groups) return align64(activation_bytes(rows, k / kActBlock, kernel.groups));
   return align64(rows * k * 4);
 }
 static inline PanelOperand operand_at(const PanelKernel& kernel, std::byte* memory, int64_t rows, int64_t k,
-                                      bool tiled) {
-  if (tiled) return {{}, nullptr, memory, k};
+                                      bool halves) {
+  if (halves) return {{}, nullptr, memory, k};
   if (kernel.groups) return {activations_at(memory, rows, k / kActBlock, kernel.groups), nullptr, nullptr, k};
   return {{}, reinterpret_cast<float*>(memory), nullptr, k};
 }
@@ -58,7 +60,7 @@ static inline PanelOperand operand_at(const PanelKernel& kernel, std::byte* memo
 static inline void prepare_row(const PanelKernel& kernel, const KernelTensor& x, int64_t r, const PanelOperand& operand,
                                int64_t t, float* buffer) {
   const int64_t k = operand.k;
-#if defined(__AMX_BF16__)
+#if defined(__AVX512BF16__)
   if (operand.halves) {
     const std::byte* row = x.row(r);
     for (int64_t i = 0; i < k; i += kBf16Block)

@@ -1,4 +1,5 @@
-// Vectors over the 16 rows of a panel (panels.h), one lane a row, as one register or as several, and the byte product.
+// Vectors over the rows of a panel (panels.h), one lane a row, and the byte product. One register holds kLanes of the
+// 16 rows: a panel is multiplied in kParts parts.
 #pragma once
 
 #include <cstdint>
@@ -14,13 +15,15 @@ inline constexpr bool kHasPanels = true;
 inline constexpr bool kHasPanels = false;
 #endif
 
-typedef uint8_t Codes __attribute__((vector_size(64)));  // four consecutive weights of each row
-typedef uint16_t CodePairs __attribute__((vector_size(64)));
-typedef int32_t RowInts __attribute__((vector_size(64)));
-typedef float RowFloats __attribute__((vector_size(64)));
-typedef uint8_t RowBytes __attribute__((vector_size(16)));
-typedef int8_t SignedRowBytes __attribute__((vector_size(16)));
-typedef uint16_t RowWords __attribute__((vector_size(32)));
+inline constexpr int kParts = static_cast<int>(kPanelRows) / kLanes;
+
+typedef uint8_t Codes __attribute__((vector_size(kLanes * 4)));  // four consecutive weights of each row
+typedef uint16_t CodePairs __attribute__((vector_size(kLanes * 4)));
+typedef IVec RowInts;
+typedef Vec RowFloats;
+typedef uint8_t RowBytes __attribute__((vector_size(kLanes)));
+typedef int8_t SignedRowBytes __attribute__((vector_size(kLanes)));
+typedef uint16_t RowWords __attribute__((vector_size(kLanes * 2)));
 
 template <class T>
 static G4_INLINE T load_vector(const void* p) {
@@ -44,7 +47,7 @@ static G4_INLINE void prefetch_ahead(const std::byte* at) {
   }
 }
 
-static G4_INLINE RowFloats all_rows(float x) { return RowFloats{x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x}; }
+static G4_INLINE RowFloats all_rows(float x) { return splat(x); }
 static G4_INLINE RowInts all_rows(int32_t x) { return RowInts{} + x; }
 static G4_INLINE RowFloats to_floats(RowInts v) { return __builtin_convertvector(v, RowFloats); }
 
@@ -54,22 +57,10 @@ static G4_INLINE RowInts to_ints(RowBytes v) { return (RowInts)_mm512_maskz_cvte
 static G4_INLINE RowInts to_ints(SignedRowBytes v) { return (RowInts)_mm512_maskz_cvtepi8_epi32(0xffff, (__m128i)v); }
 static G4_INLINE RowInts to_ints(RowWords v) { return (RowInts)_mm512_maskz_cvtepu16_epi32(0xffff, (__m256i)v); }
 #elif defined(__AVX2__)
-static G4_INLINE RowInts both(__m256i low, __m256i high) {
-  RowInts out;
-  __builtin_memcpy(&out, &low, sizeof low);
-  __builtin_memcpy((char*)&out + sizeof low, &high, sizeof high);
-  return out;
-}
-static G4_INLINE RowInts to_ints(RowBytes v) {
-  return both(_mm256_cvtepu8_epi32((__m128i)v), _mm256_cvtepu8_epi32(_mm_srli_si128((__m128i)v, 8)));
-}
-static G4_INLINE RowInts to_ints(SignedRowBytes v) {
-  return both(_mm256_cvtepi8_epi32((__m128i)v), _mm256_cvtepi8_epi32(_mm_srli_si128((__m128i)v, 8)));
-}
-static G4_INLINE RowInts to_ints(RowWords v) {
-  return both(_mm256_cvtepu16_epi32(_mm256_castsi256_si128((__m256i)v)),
-              _mm256_cvtepu16_epi32(_mm256_extracti128_si256((__m256i)v, 1)));
-}
+static G4_INLINE __m128i low_half(uint64_t bytes) { return _mm_cvtsi64_si128(static_cast<int64_t>(bytes)); }
+static G4_INLINE RowInts to_ints(RowBytes v) { return (RowInts)_mm256_cvtepu8_epi32(low_half((uint64_t)v)); }
+static G4_INLINE RowInts to_ints(SignedRowBytes v) { return (RowInts)_mm256_cvtepi8_epi32(low_half((uint64_t)v)); }
+static G4_INLINE RowInts to_ints(RowWords v) { return (RowInts)_mm256_cvtepu16_epi32((__m128i)v); }
 #else
 template <class T>
 static G4_INLINE RowInts to_ints(T v) {
@@ -77,32 +68,13 @@ static G4_INLINE RowInts to_ints(T v) {
 }
 #endif
 
-#if !defined(__AVX512F__)  // there RowFloats is simd.h's Vec
-static G4_INLINE RowFloats fma(RowFloats a, RowFloats b, RowFloats c) {
-  RowFloats out;
-  for (int i = 0; i < 16 / kLanes; ++i) {
-    Vec part[3];
-    __builtin_memcpy(&part[0], (const char*)&a + i * sizeof(Vec), sizeof(Vec));
-    __builtin_memcpy(&part[1], (const char*)&b + i * sizeof(Vec), sizeof(Vec));
-    __builtin_memcpy(&part[2], (const char*)&c + i * sizeof(Vec), sizeof(Vec));
-    const Vec result = fma(part[0], part[1], part[2]);
-    __builtin_memcpy((char*)&out + i * sizeof(Vec), &result, sizeof(Vec));
-  }
-  return out;
-}
-#endif
-
-// 16 consecutive float16.
+// A float16 of each row.
 static G4_INLINE RowFloats load_halves(const std::byte* p) {
 #if defined(__AVX512F__)
   // The unmasked forms make gcc 12 warn about its own header.
   return (RowFloats)_mm512_maskz_cvtph_ps(0xffff, load_vector<__m256i>(p));
 #elif defined(__F16C__)
-  RowFloats out;
-  const __m256 low = _mm256_cvtph_ps(load_vector<__m128i>(p)), high = _mm256_cvtph_ps(load_vector<__m128i>(p + 16));
-  __builtin_memcpy(&out, &low, sizeof low);
-  __builtin_memcpy((char*)&out + sizeof low, &high, sizeof high);
-  return out;
+  return (RowFloats)_mm256_cvtph_ps(load_vector<__m128i>(p));
 #else
   (void)p;
   return RowFloats{};
@@ -115,20 +87,42 @@ static G4_INLINE RowInts dot4(RowInts acc, Codes codes, int32_t quad) {
 #if defined(__AVX512VNNI__)
   return (RowInts)_mm512_dpbusd_epi32((__m512i)acc, (__m512i)codes, _mm512_set1_epi32(quad));
 #elif defined(__AVX2__)
-  __m256i part[2], sum[2];
-  __builtin_memcpy(part, &codes, sizeof part);
-  __builtin_memcpy(sum, &acc, sizeof sum);
-  const __m256i bytes = _mm256_set1_epi32(quad), ones = _mm256_set1_epi16(1);
-  for (int i = 0; i < 2; ++i)
-    sum[i] = _mm256_add_epi32(sum[i], _mm256_madd_epi16(_mm256_maddubs_epi16(part[i], bytes), ones));
-  RowInts out;
-  __builtin_memcpy(&out, sum, sizeof out);
-  return out;
+  const __m256i pairs = _mm256_maddubs_epi16((__m256i)codes, _mm256_set1_epi32(quad));
+  return acc + (RowInts)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
 #else
   (void)codes, (void)quad;
   return acc;
 #endif
 }
+
+// Sums of products by dot4 over a block. Codes below 16 may add up in 16 bits, where that spares widening them: 64
+// products of at most 15 * 63 each stay below 2^15 in the two lanes that share them.
+template <bool kFourBit>
+struct ByteSum {
+#if defined(__AVX2__) && !defined(__AVX512VNNI__)
+  static constexpr bool kShort = kFourBit;
+#else
+  static constexpr bool kShort = false;
+#endif
+  RowInts sum{};
+
+  G4_INLINE void add(Codes codes, int32_t quad) {
+#if defined(__AVX2__) && !defined(__AVX512VNNI__)
+    if constexpr (kShort) {
+      const __m256i pairs = _mm256_maddubs_epi16((__m256i)codes, _mm256_set1_epi32(quad));
+      sum = (RowInts)_mm256_add_epi16((__m256i)sum, pairs);
+      return;
+    }
+#endif
+    sum = dot4(sum, codes, quad);
+  }
+  G4_INLINE RowInts total() const {
+#if defined(__AVX2__) && !defined(__AVX512VNNI__)
+    if constexpr (kShort) return (RowInts)_mm256_madd_epi16((__m256i)sum, _mm256_set1_epi16(1));
+#endif
+    return sum;
+  }
+};
 
 // Bits kFrom and above of each byte, kMask of them.
 template <int kFrom, uint8_t kMask>
@@ -142,13 +136,8 @@ static G4_INLINE Codes look_up_codes(const uint8_t* table, Codes c) {
   return (Codes)_mm512_maskz_shuffle_epi8(
       ~__mmask64{}, _mm512_maskz_broadcast_i32x4(0xffff, load_vector<__m128i>(table)), (__m512i)c);
 #elif defined(__AVX2__)
-  __m256i part[2];
-  __builtin_memcpy(part, &c, sizeof part);
   const __m256i values = _mm256_broadcastsi128_si256(load_vector<__m128i>(table));
-  for (__m256i& p : part) p = _mm256_shuffle_epi8(values, p);
-  Codes out;
-  __builtin_memcpy(&out, part, sizeof out);
-  return out;
+  return (Codes)_mm256_shuffle_epi8(values, (__m256i)c);
 #else
   (void)table;
   return c;
