@@ -12,9 +12,9 @@ constexpr int64_t kWantedWarps = 20;
 __global__ void __launch_bounds__(kThreads) quantize_rows(const Product p, uint4* records) {
   wait_for_predecessor();
   release_successor();
-  const int64_t row = blockIdx.x;
+  const uint32_t row = blockIdx.x;
   const std::byte* x = row < p.rows ? p.x_row(row) : nullptr;
-  quantize_row(x, p.x.dtype, static_cast<int>(p.k), records + row * (p.k / kActBlock * kRecord));
+  quantize_row(x, p.x.dtype, static_cast<int>(p.k), records + static_cast<int64_t>(row) * (p.k / kActBlock * kRecord));
 }
 
 int64_t record_bytes(const Product& p) { return p.k / kActBlock * kRecord * static_cast<int64_t>(sizeof(uint4)); }
@@ -37,12 +37,13 @@ int units_of(const Product& p) {
 // First more warps to the same rows, then fewer rows to a warp, as long as each has something to do.
 DecodeShape spread(const Product& p, int64_t tasks, const DeviceLimits& limits) {
   const int64_t units = units_of(p), processors = limits.multiprocessors;
-  DecodeShape s{16, 1, 1};
-  while (s.splits < kDecodeWarps && tasks * (p.n / 16) * s.splits < kWantedWarps * processors && units >= s.splits * 4)
-    s.splits *= 2;
-  while (s.lane_rows > 2 && s.splits == kDecodeWarps && tasks * (p.n / s.lane_rows) < processors &&
-         units >= kDecodeWarps * (kWarp / s.lane_rows))
-    s.lane_rows /= 2;
+  DecodeShape s{4, 0, 1};
+  const auto warps = [&] { return tasks * (p.n >> s.lane_rows_log2 << s.splits_log2); };
+  while (s.splits_log2 < 3 && warps() < kWantedWarps * processors && units >= int64_t{4} << s.splits_log2)
+    ++s.splits_log2;
+  while (s.splits_log2 == 3 && s.lane_rows_log2 > 1 && warps() < kDecodeWarps * processors &&
+         units >= (kDecodeWarps * kWarp) >> s.lane_rows_log2)
+    --s.lane_rows_log2;
   return s;
 }
 
@@ -94,7 +95,7 @@ void launch_decode(const Product& p, const Call& call) {
           "matmul");
   check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, kernel, kThreads, static_cast<size_t>(shared)),
         "matmul");
-  const int64_t passes_one = (p.n / s.lane_rows * s.splits + kDecodeWarps - 1) / kDecodeWarps;
+  const int64_t passes_one = ((p.n >> s.lane_rows_log2 << s.splits_log2) + kDecodeWarps - 1) / kDecodeWarps;
   const int64_t room = static_cast<int64_t>(resident) * limits.multiprocessors / tasks;
   s.row_blocks = static_cast<int>(passes_one < room ? passes_one : room < 1 ? 1 : room);
   launch_overlapped(kernel, limits.architecture, static_cast<unsigned>(tasks * s.row_blocks), kThreads, shared,

@@ -19,9 +19,9 @@ namespace g4::cuda {
 inline constexpr int kDecodeWarps = 8;
 
 struct DecodeShape {
-  int lane_rows;   // 16, 8, 4 or 2
-  int splits;      // 1, 2, 4 or 8
-  int row_blocks;  // blocks that share one task: the rows of a chunk of tokens or of a pair of token and expert
+  int lane_rows_log2;  // 16, 8, 4 or 2
+  int splits_log2;     // 1, 2, 4 or 8
+  int row_blocks;      // blocks that share one task: the rows of a chunk of tokens or of a pair of token and expert
 };
 
 // acc[t] += a unit's share of the product with token t, whose records begin at codes + t * token_step.
@@ -77,18 +77,19 @@ __global__ void __launch_bounds__(kDecodeWarps* kWarp, kTokens == 1 ? 3 : 2)
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
   const int task = static_cast<int>(blockIdx.x) / s.row_blocks, row_block = static_cast<int>(blockIdx.x) % s.row_blocks;
   const int k = static_cast<int>(p.k), units = k / Unit::kWeights, blocks = k / elements_of_block(kType);
-  const int row = lane % s.lane_rows;
-  const int first_unit = (warp % s.splits) * (kWarp / s.lane_rows) + lane / s.lane_rows;
-  const int step = s.splits * (kWarp / s.lane_rows);
-  const int groups = static_cast<int>(p.n) / s.lane_rows, groups_a_block = kDecodeWarps / s.splits;
+  const int lane_rows = 1 << s.lane_rows_log2, splits = 1 << s.splits_log2;
+  const int row = lane & (lane_rows - 1);
+  const int lane_units = kWarp >> s.lane_rows_log2, step = lane_units << s.splits_log2;
+  const int first_unit = (warp & (splits - 1)) * lane_units + (lane >> s.lane_rows_log2);
+  const int groups = static_cast<int>(p.n) >> s.lane_rows_log2, groups_a_block = kDecodeWarps >> s.splits_log2;
   const int64_t panel_bytes = p.w_row * kPanelRows;
 
   if (p.choices) wait_for_predecessor();  // it may have chosen the expert
   const std::byte* matrix = p.matrix(p.expert(task));
-  int group = row_block * groups_a_block + warp / s.splits;
+  int group = row_block * groups_a_block + (warp >> s.splits_log2);
   typename Unit::Raw raw[kDepth];
   const auto load_first = [&] {
-    const int first_row = group * s.lane_rows;
+    const int first_row = group << s.lane_rows_log2;
     const Panel panel{matrix + first_row / kPanelRows * panel_bytes, blocks};
 #pragma unroll
     for (int d = 0; d < kDepth; ++d)
@@ -109,13 +110,13 @@ __global__ void __launch_bounds__(kDecodeWarps* kWarp, kTokens == 1 ? 3 : 2)
   release_successor();
 
   const auto finish = [&](int t, int column, float sum) {
-    const int64_t out_row = static_cast<int64_t>(task) * kTokens + t;
-    if (out_row < p.rows) store(p.out.row(out_row), p.out.dtype, column, sum * p.alpha);
+    const auto out_row = static_cast<uint32_t>(task * kTokens + t);
+    if (out_row < p.rows) store(p.out_row(out_row), p.out.dtype, column, sum * p.alpha);
   };
   for (int first = row_block * groups_a_block; first < groups; first += s.row_blocks * groups_a_block) {
     float acc[kTokens] = {};
     if (group < groups) {
-      const int first_row = group * s.lane_rows;
+      const int first_row = group << s.lane_rows_log2;
       const Panel panel{matrix + first_row / kPanelRows * panel_bytes, blocks};
       const int panel_row = first_row % static_cast<int>(kPanelRows) + row;
       for (int unit = first_unit; unit < units; unit += kDepth * step) {
@@ -132,22 +133,23 @@ __global__ void __launch_bounds__(kDecodeWarps* kWarp, kTokens == 1 ? 3 : 2)
     load_first();
 #pragma unroll
     for (int t = 0; t < kTokens; ++t)
-      for (int lanes = s.lane_rows; lanes < kWarp; lanes *= 2) acc[t] += __shfl_xor_sync(kAllLanes, acc[t], lanes);
-    if (s.splits == 1) {
-      if (lane < s.lane_rows && done < groups)
+      for (int lanes = lane_rows; lanes < kWarp; lanes *= 2) acc[t] += __shfl_xor_sync(kAllLanes, acc[t], lanes);
+    if (splits == 1) {
+      if (lane < lane_rows && done < groups)
 #pragma unroll
-        for (int t = 0; t < kTokens; ++t) finish(t, done * s.lane_rows + row, acc[t]);
+        for (int t = 0; t < kTokens; ++t) finish(t, done * lane_rows + row, acc[t]);
       continue;
     }
-    if (lane < s.lane_rows)
+    if (lane < lane_rows)
 #pragma unroll
       for (int t = 0; t < kTokens; ++t) partial[warp][t][row] = acc[t];
     __syncthreads();
-    for (int i = static_cast<int>(threadIdx.x); i < groups_a_block * kTokens * s.lane_rows; i += kDecodeWarps * kWarp) {
-      const int r = i % s.lane_rows, t = i / s.lane_rows % kTokens, g = i / (s.lane_rows * kTokens);
-      float sum = partial[g * s.splits][t][r];
-      for (int w = 1; w < s.splits; ++w) sum += partial[g * s.splits + w][t][r];
-      if (first + g < groups) finish(t, (first + g) * s.lane_rows + r, sum);
+    const int sums = groups_a_block * kTokens << s.lane_rows_log2;
+    for (int i = static_cast<int>(threadIdx.x); i < sums; i += kDecodeWarps * kWarp) {
+      const int r = i & (lane_rows - 1), rest = i >> s.lane_rows_log2, t = rest % kTokens, g = rest / kTokens;
+      float sum = partial[g * splits][t][r];
+      for (int w = 1; w < splits; ++w) sum += partial[g * splits + w][t][r];
+      if (first + g < groups) finish(t, (first + g) * lane_rows + r, sum);
     }
     __syncthreads();
   }

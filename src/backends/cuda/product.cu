@@ -23,7 +23,7 @@ Product expert_product(const Call& call) {
   p.rows = p.out.rows;
   p.n = p.w.dim[1], p.k = p.w.dim[2];
   p.w_row = p.w.stride[1];
-  p.choices = p.ids.cols;
+  p.choices = static_cast<uint32_t>(p.ids.cols);
   p.x_repeat = p.x.rank == 2 ? p.choices : 1;
   p.alpha = static_cast<const ExpertMatmulParams*>(call.params)->alpha;
   return p;
@@ -31,7 +31,9 @@ Product expert_product(const Call& call) {
 
 bool product_supported(const Call& call) {
   const KernelTensor &x = call.in[0], &w = call.in[1];
-  if (!is_activation(x.dtype) || !is_activation(call.out[0].dtype) || w.dtype == DType::I32) return false;
+  if (call.out[0].rows > INT32_MAX || !is_activation(x.dtype) || !is_activation(call.out[0].dtype) ||
+      w.dtype == DType::I32)
+    return false;
   if (!w.panels) return true;
   const bool fits = w.cols / kActBlock * kRecord * 16 + 1024 <= call.limits->shared_bytes;
   return panel_fields(w.dtype).count && w.cols % elements_of_block(w.dtype) == 0 && (w.rank == 2 || fits);

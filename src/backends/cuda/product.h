@@ -10,20 +10,34 @@ namespace g4::cuda {
 // Up to this many rows of a matmul are decode: weights are read once and multiplied by all of them.
 inline constexpr int64_t kDecodeRows = 8;
 
+// KernelTensor::row for less than 2^31 rows: no divisions of 64 bits, which take a hundred instructions each.
+G4_INLINE std::byte* row_at(const KernelTensor& t, uint32_t row) {
+  if (t.row_stride >= 0) return t.data + row * t.row_stride;
+  std::byte* p = t.data;
+  for (int i = t.rank - 2; i >= 0; --i) {
+    const auto size = static_cast<uint32_t>(t.dim[i]);
+    p += row % size * t.stride[i];
+    row /= size;
+  }
+  return p;
+}
+
 struct Product {
   KernelTensor x, w, out, ids;
-  int64_t rows = 0;      // of the output
-  int64_t n = 0, k = 0;  // of a matrix
-  int64_t w_row = 0;     // bytes from one of its rows to the next
-  int64_t choices = 0;   // 0: matmul
-  int64_t x_repeat = 1;  // output rows that read the same row of x, one after the other
+  int64_t rows = 0;       // of the output
+  int64_t n = 0, k = 0;   // of a matrix
+  int64_t w_row = 0;      // bytes from one of its rows to the next
+  uint32_t choices = 0;   // 0: matmul
+  uint32_t x_repeat = 1;  // output rows that read the same row of x, one after the other
   float alpha = 1.0f;
 
-  G4_INLINE const std::byte* x_row(int64_t row) const { return x.row(x_repeat == 1 ? row : row / x_repeat); }
+  G4_INLINE const std::byte* x_row(uint32_t row) const { return row_at(x, x_repeat == 1 ? row : row / x_repeat); }
+  G4_INLINE std::byte* out_row(uint32_t row) const { return row_at(out, row); }
 #ifdef __CUDACC__
-  __device__ __forceinline__ int64_t expert(int64_t row) const {
+  __device__ __forceinline__ int64_t expert(uint32_t row) const {
     if (!choices) return 0;
-    return reinterpret_cast<const int32_t*>(ids.row(row / choices))[row % choices];
+    const uint32_t token = row / choices;
+    return reinterpret_cast<const int32_t*>(row_at(ids, token))[row - token * choices];
   }
   __device__ __forceinline__ const std::byte* matrix(int64_t expert) const {
     return choices ? w.data + expert * w.stride[0] : w.data;

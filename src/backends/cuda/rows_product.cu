@@ -84,12 +84,11 @@ __global__ void __launch_bounds__(kThreads, kTokens == 1 ? kResident : 2)
   const std::byte* x[kTokens];
 #pragma unroll
   for (int t = 0; t < kTokens; ++t) {
-    const int64_t row = static_cast<int64_t>(task) * kTokens + t;
-    x[t] = p.x_row(row < p.rows ? row : p.rows - 1);
+    x[t] = p.x_row(static_cast<uint32_t>(min(task * kTokens + t, static_cast<int>(p.rows) - 1)));
   }
   const auto finish = [&](int t, int row, float sum) {
-    const int64_t out_row = static_cast<int64_t>(task) * kTokens + t;
-    if (out_row < p.rows && row < n) store(p.out.row(out_row), p.out.dtype, row, sum * p.alpha);
+    const auto out_row = static_cast<uint32_t>(task * kTokens + t);
+    if (out_row < p.rows && row < n) store(p.out_row(out_row), p.out.dtype, row, sum * p.alpha);
   };
   for (int first = row_block * groups_a_block; first < groups; first += s.row_blocks * groups_a_block) {
     float acc[kTokens][kRows] = {};
@@ -147,14 +146,15 @@ __global__ void __launch_bounds__(kThreads) any_rows(const Product p) {
   release_successor();
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const int64_t job = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp;
-  const int64_t row = job / p.n, column = job % p.n;
+  const int64_t column = job % p.n;
+  const auto row = static_cast<uint32_t>(job / p.n);
   if (row >= p.rows) return;
   const std::byte* w = p.matrix(p.expert(row)) + column * p.w_row;
   const std::byte* x = p.x_row(row);
   float acc = 0.0f;
   for (int64_t i = lane; i < p.k; i += kWarp) acc = fmaf(any_weight(p.w.dtype, w, i), load(x, p.x.dtype, i), acc);
   acc = warp_sum(acc);
-  if (lane == 0) store(p.out.row(row), p.out.dtype, column, acc * p.alpha);
+  if (lane == 0) store(p.out_row(row), p.out.dtype, column, acc * p.alpha);
 }
 
 constexpr int kTile = 64, kTileDepth = 16;
@@ -195,7 +195,7 @@ __global__ void __launch_bounds__(kThreads) any_tile(const Product p, const Pair
   }
   for (int i = 0; i < 4; ++i) {
     if (row4 + i >= tile.count) break;
-    std::byte* out = p.out.row(o.row(tile.first + row4 + i));
+    std::byte* out = p.out_row(o.row(tile.first + row4 + i));
     for (int j = 0; j < 4; ++j)
       if (first_column + column4 + j < p.n) store(out, p.out.dtype, first_column + column4 + j, acc[i][j] * p.alpha);
   }

@@ -252,7 +252,7 @@ __global__ void __launch_bounds__(TileShape<kType, kTileRows, kTileColumns>::kTh
     for (int half = 0; half < 2; ++half) {
       const int row = warp_row + i * 16 + half * 8 + lane / 4;
       if (row >= tile.count) continue;
-      std::byte* out = p.out.row(o.row(tile.first + row));
+      std::byte* out = p.out_row(o.row(tile.first + row));
 #pragma unroll
       for (int j = 0; j < kColumnTiles; ++j)
         store_pair(out, p.out.dtype, first_column + warp_column + j * 8 + lane % 4 * 2, acc[i][j][half * 2] * p.alpha,
