@@ -135,13 +135,12 @@ void launch_tiles(const Call& call, const AttentionCall& c) {
   launch_blocks(call, c, attention_tiles<S, kSplit>, grid, S::kThreads, S::kSharedBytes);
 }
 
-// Whether the device can hold the tiles; launches unless `dry`.
+// False where the device cannot hold the tiles.
 template <class T, int d>
-bool tiles_of_size(const Call& call, AttentionCall c, bool dry) {
+bool launch_size(const Call& call, AttentionCall c) {
   using Many = typename Shapes<T, d>::Many;
   using Few = typename Shapes<T, d>::Few;
   if (call.limits->shared_bytes < Many::kSharedBytes) return false;
-  if (dry) return true;
   if (may_split(c) && call.limits->shared_bytes >= Few::kSharedBytes) {
     split(c, call.scratch, blocks_of<Few>(c) * c.kv_heads, Few::kBlocks * call.limits->multiprocessors);
     launch_tiles<Few, true>(call, c);
@@ -153,11 +152,11 @@ bool tiles_of_size(const Call& call, AttentionCall c, bool dry) {
 }
 
 template <class T>
-bool tiles(const Call& call, const AttentionCall& c) {
-  if (c.d == 64) return tiles_of_size<T, 64>(call, c, false);
-  if (c.d == 128) return tiles_of_size<T, 128>(call, c, false);
-  if (c.d == 256) return tiles_of_size<T, 256>(call, c, false);
-  return c.d == 512 && tiles_of_size<T, 512>(call, c, false);
+bool launch_type(const Call& call, const AttentionCall& c) {
+  if (c.d == 64) return launch_size<T, 64>(call, c);
+  if (c.d == 128) return launch_size<T, 128>(call, c);
+  if (c.d == 256) return launch_size<T, 256>(call, c);
+  return c.d == 512 && launch_size<T, 512>(call, c);
 }
 
 bool aligned(const KernelTensor& t, int64_t bytes) {
@@ -169,8 +168,8 @@ bool launch_matrix(const Call& call, const AttentionCall& c) {
   const KernelTensor &q = call.in[0], &k = call.in[1], &v = call.in[2], &out = call.out[0];
   if (call.limits->architecture < 80 || q.dtype != k.dtype || q.dtype != out.dtype) return false;
   if (!aligned(q, 16) || !aligned(k, 16) || !aligned(v, 16) || !aligned(out, 4)) return false;
-  if (q.dtype == DType::BF16) return tiles<__nv_bfloat16>(call, c);
-  return q.dtype == DType::F16 && tiles<__half>(call, c);
+  if (q.dtype == DType::BF16) return launch_type<__nv_bfloat16>(call, c);
+  return q.dtype == DType::F16 && launch_type<__half>(call, c);
 }
 
 bool supports(const Call& call) {
