@@ -133,7 +133,7 @@ __global__ void __launch_bounds__(TileShape<kType, kTileRows, kTileColumns>::kTh
     const uint32_t xs = shared_address(shared) + step % S::kStages * S::kXBytes;
     const uint32_t wt = shared_address(ws) + step % S::kWBuffers * S::kWBytes;
     const float* own = scales + step % 2 * (S::kScaleBytes / 4) + warp_column + lane % 4 * 2;
-#pragma unroll
+#pragma unroll 1
     for (int part = 0; part < S::kParts; ++part) {
       constexpr int kSlices = S::kPart / 16;
       uint32_t b[kSlices][kColumnTiles / 2][4];
