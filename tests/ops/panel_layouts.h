@@ -8,8 +8,8 @@
 
 namespace g4::test {
 
-inline constexpr DType kPanelFormats[] = {DType::BF16, DType::Q8_0,   DType::Q4_0,   DType::Q4_1,
-                                          DType::Q5_0, DType::Q5_1,   DType::Q4_K,   DType::Q5_K,
+inline constexpr DType kPanelFormats[] = {DType::BF16, DType::Q8_0,   DType::Q4_0,   DType::Q4_1, DType::Q5_0,
+                                          DType::Q5_1, DType::Q2_K,   DType::Q3_K,   DType::Q4_K, DType::Q5_K,
                                           DType::Q6_K, DType::IQ4_NL, DType::IQ4_XS, DType::MXFP4};
 
 // Whether this is the cpu under an instruction set whose kernels multiply panels.

@@ -12,6 +12,8 @@ constexpr PanelField kQ4_0[] = {{0, 2, 1}, {2, 4, 4}};
 constexpr PanelField kQ4_1[] = {{0, 2, 1}, {2, 2, 1}, {4, 4, 4}};
 constexpr PanelField kQ5_0[] = {{0, 2, 1}, {2, 4, 1}, {6, 4, 4}};
 constexpr PanelField kQ5_1[] = {{0, 2, 1}, {2, 2, 1}, {4, 4, 1}, {8, 4, 4}};
+constexpr PanelField kQ2_K[] = {{0, 1, 16}, {16, 4, 16}, {80, 2, 1}, {82, 2, 1}};
+constexpr PanelField kQ3_K[] = {{0, 4, 8}, {32, 4, 16}, {96, 1, 12}, {108, 2, 1}};
 constexpr PanelField kQ4_K[] = {{0, 2, 1}, {2, 2, 1}, {4, 1, 12}, {16, 4, 32}};
 constexpr PanelField kQ5_K[] = {{0, 2, 1}, {2, 2, 1}, {4, 1, 12}, {16, 4, 8}, {48, 4, 32}};
 constexpr PanelField kQ6_K[] = {{0, 4, 32}, {128, 4, 16}, {192, 1, 16}, {208, 2, 1}};
@@ -56,6 +58,10 @@ std::span<const PanelField> panel_fields(DType dtype) {
       return kQ5_0;
     case DType::Q5_1:
       return kQ5_1;
+    case DType::Q2_K:
+      return kQ2_K;
+    case DType::Q3_K:
+      return kQ3_K;
     case DType::Q4_K:
       return kQ4_K;
     case DType::Q5_K:

@@ -11,12 +11,16 @@ namespace g4::G4_ISA_NAMESPACE {
 template <class Format>
 inline constexpr int32_t kSumFactor = Format::kMinimum ? 1 : -Format::kOffset;
 
-// A block's contribution before the activation's scale: `sum` are its exact integer sums, kGroups of them.
+// A block's contribution before the activation's scale: `sum` are its exact integer sums, kGroups of them, `act_sums`
+// those of its activations (of formats with minima).
 template <class Format>
-static G4_INLINE RowFloats block_value(const RowInts* sum, const RowFloats* scale, RowFloats minimum, int32_t act_sum) {
+static G4_INLINE RowFloats block_value(const RowInts* sum, const RowFloats* scale, const RowFloats* minimum,
+                                       const int32_t* act_sums) {
   RowFloats value = to_floats(sum[0]) * scale[0];
-  if constexpr (Format::kMinimum) value = fma(minimum, all_rows(-static_cast<float>(act_sum)), value);
-  if constexpr (Format::kGroups == 2) value = fma(to_floats(sum[1]), scale[1], value);
+  for (int g = 0; g < Format::kGroups; ++g) {
+    if constexpr (Format::kMinimum) value = fma(minimum[g], all_rows(-static_cast<float>(act_sums[g])), value);
+    if (g + 1 < Format::kGroups) value = fma(to_floats(sum[g + 1]), scale[g + 1], value);
+  }
   return value;
 }
 
@@ -47,10 +51,10 @@ static G4_INLINE void dot_blocks(const Weights& w, int64_t blocks, TokenBlocks* 
   constexpr int kChains = kTokens < 4 ? 2 : 1;  // of sums that wait for nothing but each other
   for (int64_t b = 0; b < blocks; ++b) {
     Codes codes[8];
-    RowFloats scale[kGroups], minimum = {};
+    RowFloats scale[kGroups], minimum[kGroups] = {};
     w.prefetch(b);
     w.codes(b, codes);
-    w.scales(b, scale, &minimum);
+    w.scales(b, scale, minimum);
     RowInts sum[kTokens][kGroups];
     for (int g = 0; g < kGroups; ++g) {
       using Sum = ByteSum<Format::kFourBit>;
@@ -71,7 +75,7 @@ static G4_INLINE void dot_blocks(const Weights& w, int64_t blocks, TokenBlocks* 
       }
     }
     for (int t = 0; t < kTokens; ++t) {
-      const RowFloats value = block_value<Format>(sum[t], scale, minimum, Format::kMinimum ? *x[t].sums : 0);
+      const RowFloats value = block_value<Format>(sum[t], scale, minimum, x[t].sums);
       acc[t] = fma(value, all_rows(*x[t].scales), acc[t]);
       x[t].next(kGroups);
     }
@@ -88,9 +92,8 @@ static G4_INLINE void dot_runs(const StreamedPanel<Format>& w, int64_t blocks, c
     for (int r = 0; r < kRun; ++r) w.prefetch(first + r);
     for (int g = 0; g < kGroups; ++g) {
       using Sum = ByteSum<Format::kFourBit>;
-      static_assert(Format::kMinimum || !Format::kFourBit);
       Sum high[kRun], low[kRun];
-      if constexpr (!Format::kMinimum)
+      if constexpr (!Format::kMinimum && !Sum::kShort)
         for (int r = 0; r < kRun; ++r) low[r].sum = all_rows(at.sums[r * kGroups + g]);
       for (int j = g * kQuads; j < (g + 1) * kQuads; ++j) {
         Codes codes[kRun];
@@ -101,12 +104,15 @@ static G4_INLINE void dot_runs(const StreamedPanel<Format>& w, int64_t blocks, c
           low[r].add(codes[r], load_vector<int32_t>(quads + 32));
         }
       }
-      for (int r = 0; r < kRun; ++r) sum[r][g] = (high[r].total() << 4) + low[r].total();
+      for (int r = 0; r < kRun; ++r) {
+        sum[r][g] = (high[r].total() << 4) + low[r].total();
+        if constexpr (!Format::kMinimum && Sum::kShort) sum[r][g] += all_rows(at.sums[r * kGroups + g]);
+      }
     }
     for (int r = 0; r < kRun; ++r) {
-      RowFloats scale[kGroups], minimum = {};
-      w.scales(first + r, scale, &minimum);
-      const RowFloats value = block_value<Format>(sum[r], scale, minimum, Format::kMinimum ? *at.sums : 0);
+      RowFloats scale[kGroups], minimum[kGroups] = {};
+      w.scales(first + r, scale, minimum);
+      const RowFloats value = block_value<Format>(sum[r], scale, minimum, at.sums);
       *acc = fma(value, all_rows(*at.scales), *acc);
       at.next(kGroups);
     }
@@ -119,7 +125,7 @@ struct UnpackedPanel {
   std::byte* memory;
   int64_t blocks;
 
-  static constexpr int64_t kScales = Format::kGroups + (Format::kMinimum ? 1 : 0);
+  static constexpr int64_t kScales = Format::kGroups * (Format::kMinimum ? 2 : 1);
   static constexpr int64_t kVector = sizeof(Codes), kCodeBytes = 8 * kVector;
   static constexpr int64_t kBlockBytes = kCodeBytes + kScales * kVector;
 
@@ -128,10 +134,12 @@ struct UnpackedPanel {
       Codes c[8];
       w.codes(first + b, c);
       for (int j = 0; j < 8; ++j) store_vector(memory + b * kBlockBytes + j * kVector, c[j]);
-      RowFloats scale[Format::kGroups], minimum = {};
-      w.scales(first + b, scale, &minimum);
+      RowFloats scale[Format::kGroups], minimum[Format::kGroups] = {};
+      w.scales(first + b, scale, minimum);
       for (int g = 0; g < Format::kGroups; ++g) store_vector(scales_of(b) + g * kVector, scale[g]);
-      if constexpr (Format::kMinimum) store_vector(scales_of(b) + Format::kGroups * kVector, minimum);
+      if constexpr (Format::kMinimum)
+        for (int g = 0; g < Format::kGroups; ++g)
+          store_vector(scales_of(b) + (Format::kGroups + g) * kVector, minimum[g]);
     }
   }
   G4_INLINE void prefetch(int64_t) const {}
@@ -140,7 +148,9 @@ struct UnpackedPanel {
   }
   G4_INLINE void scales(int64_t b, RowFloats* s, RowFloats* minimum) const {
     for (int g = 0; g < Format::kGroups; ++g) s[g] = load_vector<RowFloats>(scales_of(b) + g * kVector);
-    if constexpr (Format::kMinimum) *minimum = load_vector<RowFloats>(scales_of(b) + Format::kGroups * kVector);
+    if constexpr (Format::kMinimum)
+      for (int g = 0; g < Format::kGroups; ++g)
+        minimum[g] = load_vector<RowFloats>(scales_of(b) + (Format::kGroups + g) * kVector);
   }
 
  private:

@@ -151,6 +151,69 @@ static G4_INLINE void pair_nibbles(const std::byte* q, bool second, Codes* out) 
   }
 }
 
+// Codes of 2 bits: 32 bytes a row hold four blocks.
+static G4_INLINE Codes pair_codes(Codes c, int block) { return (Codes)((CodePairs)c >> (2 * block)) & 3; }
+
+template <>
+struct PanelFormat<DType::Q2_K> {
+  static constexpr int kBlock = 256, kOffset = 0, kGroups = 2;
+  static constexpr bool kMinimum = true, kFourBit = true;
+  static constexpr int64_t kRun = 4;
+  static constexpr int64_t kBytes = 168;
+  const std::byte *scale, *q, *d, *dmin;
+  explicit PanelFormat(const PanelPart& at)
+      : scale(at.field(0, 1)), q(at.field(16, 4)), d(at.field(80, 2)), dmin(at.field(82, 2)) {}
+  G4_INLINE void run_codes(int64_t first, int j, Codes* out) const {
+    const Codes c = load_vector<Codes>(q + first / 4 * 512 + j * 64);
+    for (int r = 0; r < 4; ++r) out[r] = pair_codes(c, r);
+  }
+  G4_INLINE void codes(int64_t b, Codes* out) const {
+    for (int j = 0; j < 8; ++j)
+      out[j] = pair_codes(load_vector<Codes>(q + b / 4 * 512 + j * 64), static_cast<int>(b % 4));
+  }
+  G4_INLINE void scales(int64_t b, RowFloats* s, RowFloats* minimum) const {
+    const RowFloats factor = load_halves(d + b / 8 * 32), lowest = load_halves(dmin + b / 8 * 32);
+    for (int g = 0; g < 2; ++g) {
+      const RowInts packed = to_ints(load_vector<RowBytes>(scale + (2 * b + g) * 16));
+      s[g] = factor * to_floats(packed & 15);
+      minimum[g] = lowest * to_floats(packed >> 4);
+    }
+  }
+};
+
+template <>
+struct PanelFormat<DType::Q3_K> {
+  static constexpr int kBlock = 256, kOffset = 4, kGroups = 2;
+  static constexpr bool kMinimum = false, kFourBit = true;
+  static constexpr int64_t kRun = 4;
+  static constexpr int64_t kBytes = 220;
+  const std::byte *high, *q, *packed, *d;
+  explicit PanelFormat(const PanelPart& at)
+      : high(at.field(0, 4)), q(at.field(32, 4)), packed(at.field(96, 1)), d(at.field(108, 2)) {}
+  static G4_INLINE Codes third_bit(CodePairs bits, int block) { return (Codes)(bits >> block << 2) & 4; }
+  G4_INLINE void run_codes(int64_t first, int j, Codes* out) const {
+    const Codes c = load_vector<Codes>(q + first / 4 * 512 + j * 64);
+    const CodePairs bits = load_vector<CodePairs>(high + first / 8 * 512 + j * 64);
+    for (int r = 0; r < 4; ++r) out[r] = pair_codes(c, r) | third_bit(bits, static_cast<int>(first % 8) + r);
+  }
+  G4_INLINE void codes(int64_t b, Codes* out) const {
+    for (int j = 0; j < 8; ++j)
+      out[j] = pair_codes(load_vector<Codes>(q + b / 4 * 512 + j * 64), static_cast<int>(b % 4)) |
+               third_bit(load_vector<CodePairs>(high + b / 8 * 512 + j * 64), static_cast<int>(b % 8));
+  }
+  // Six bits a group: the low four in nibbles of 8 bytes, the others in pairs of 4.
+  G4_INLINE void scales(int64_t b, RowFloats* s, RowFloats*) const {
+    const std::byte* at = packed + b / 8 * 12 * 16;
+    const RowFloats factor = load_halves(d + b / 8 * 32);
+    for (int g = 0; g < 2; ++g) {
+      const int group = static_cast<int>(b % 8) * 2 + g, quarter = group / 4;
+      const RowInts low = to_ints(load_vector<RowBytes>(at + group % 8 * 16)) >> (4 * (quarter / 2));
+      const RowInts top = to_ints(load_vector<RowBytes>(at + (8 + group % 4) * 16)) >> (2 * quarter);
+      s[g] = factor * to_floats(((low & 15) | (top & 3) << 4) - 32);
+    }
+  }
+};
+
 template <>
 struct PanelFormat<DType::Q4_K> : PanelKScales {
   static constexpr int kBlock = 256, kOffset = 0, kGroups = 1;

@@ -31,11 +31,11 @@ template <class Format>
 static inline void decode_panel(const Format& w, int64_t first, int64_t blocks, std::byte* to) {
   for (int64_t b = 0; b < blocks; ++b, to += kBf16Block * 32) {
     Codes codes[8];
-    RowFloats scale[Format::kGroups], minimum = {}, base[Format::kGroups];
+    RowFloats scale[Format::kGroups], minimum[Format::kGroups] = {}, base[Format::kGroups];
     w.codes(first + b, codes);
-    w.scales(first + b, scale, &minimum);
+    w.scales(first + b, scale, minimum);
     for (int g = 0; g < Format::kGroups; ++g)
-      base[g] = Format::kMinimum ? -minimum : scale[g] * -static_cast<float>(Format::kOffset);
+      base[g] = Format::kMinimum ? -minimum[g] : scale[g] * -static_cast<float>(Format::kOffset);
     for (int j = 0; j < 8; ++j) {
       const int g = j * Format::kGroups / 8;
       const auto quad = (RowInts)codes[j];

@@ -108,8 +108,9 @@ template <DType... kTypes>
 struct QuantizedPanels {
   static constexpr PanelKernel kEntries[] = {quantized_kernel<PanelFormat<kTypes>>(kTypes)...};
 };
-using AllQuantizedPanels = QuantizedPanels<DType::Q8_0, DType::Q4_0, DType::Q4_1, DType::Q5_0, DType::Q5_1, DType::Q4_K,
-                                           DType::Q5_K, DType::Q6_K, DType::IQ4_NL, DType::IQ4_XS, DType::MXFP4>;
+using AllQuantizedPanels =
+    QuantizedPanels<DType::Q8_0, DType::Q4_0, DType::Q4_1, DType::Q5_0, DType::Q5_1, DType::Q2_K, DType::Q3_K,
+                    DType::Q4_K, DType::Q5_K, DType::Q6_K, DType::IQ4_NL, DType::IQ4_XS, DType::MXFP4>;
 static constexpr PanelKernel kBf16Panels{DType::BF16, 0, 0, bf16_product, 0};
 
 // nullptr where a format has no panels.
