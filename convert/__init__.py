@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 from g4cpp.errors import ArgumentError, ConversionError, FileError
+from g4cpp.progress import Callback, progress_callback
 
 from .chat_settings import tokenizer_entries
 from .checkpoint import Checkpoint
@@ -20,7 +21,7 @@ from .encoding import TYPES, resolve_type, storage_format
 from .hf_config import TextConfig, read_config
 from .json_fields import Fields, read_optional_json
 from .metadata import Entry, general_entries, model_entries, sampling_entries, size_label
-from .report import Callback, ConversionReport, progress_callback
+from .report import ConversionReport
 from .selection import select_tensors
 from .vocabulary import read_vocabulary
 from .writer import PlannedTensor, rope_freqs, write_file

@@ -1,17 +1,9 @@
-"""What a conversion did, and how it tells its progress."""
+"""What a conversion did."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-
-Callback = Callable[[str, int, int], None]
-"""Called with (tensor name, bytes done, bytes in all) after each piece; what it raises stops the
-conversion.
-"""
 
 
 @dataclass(frozen=True)
@@ -38,33 +30,3 @@ class ConversionReport:
         ]
         lines += [f"left out: {count} tensors: {reason}" for reason, count in self.left_out.items()]
         return "\n".join(lines + self.notes)
-
-
-@contextmanager
-def progress_callback(progress: bool | Callback, label: str) -> Iterator[Callback]:
-    """`progress` itself, a bar on a terminal's standard error for True, or nothing."""
-    if callable(progress):
-        yield progress
-    elif progress and sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            DownloadColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
-            TransferSpeedColumn,
-        )
-
-        columns = (
-            BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.description}"),
-        )
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(label, total=None)
-            yield lambda name, done, total: bar.update(task, description=name, completed=done, total=total)
-    else:
-        yield lambda name, done, total: None

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g4cpp import _core
+from g4cpp.progress import Callback
 
 from .encoding import encoded_pieces
 from .hf_config import TextConfig
 from .metadata import Entry
-from .report import Callback
 from .safetensors_file import StoredTensor
 from .tensor_names import ROPE_FREQS
 

@@ -156,8 +156,10 @@ class Engine:
         kv_dtype: str = "auto",
         kv_shared_skip: bool = True,
         repack: bool = True,
+        progress: Callable[[int, int], None] | None = None,
     ) -> None:
-        """n_ctx 0: the trained context or what memory allows; n_threads 0: the physical cores."""
+        """n_ctx 0: the trained context or what memory allows; n_threads 0: the physical cores. progress: called with
+        the bytes of weights loaded and all there are; what it raises ends the load."""
     @staticmethod
     def plan(
         file: GgufFile,

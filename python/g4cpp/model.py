@@ -6,6 +6,7 @@ import operator
 import warnings
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
@@ -20,6 +21,7 @@ from g4cpp.files import PathLike, open_gguf
 from g4cpp.generation import SharedEngine, TokenLoop, closed_error, poll
 from g4cpp.info import describe, free_memory
 from g4cpp.options import GenerationOptions, SamplingDefaults, make_sampler
+from g4cpp.progress import Callback, progress_callback
 from g4cpp.streams import AnswerText, ChannelText, ChatStream, CompletionStream, TextSource
 from g4cpp.template import BUILT_IN, ChatTemplate
 from g4cpp.tokenizer import Tokenizer, checked_ids
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 
     from g4cpp import _core
     from g4cpp.options import OptionArgs
+
+WORTH_A_BAR = 10**9
+"""Bytes of a file whose loading takes long enough to be watched."""
 
 _StreamT = TypeVar("_StreamT", CompletionStream, ChatStream)
 
@@ -56,6 +61,7 @@ class Model:
         kv_dtype: str = "auto",
         kv_shared_skip: bool = True,
         repack: bool = True,
+        progress: bool | Callback = False,
     ) -> None:
         """Loads `path`.
 
@@ -64,7 +70,9 @@ class Model:
         prompt tokens per pass. kv_dtype: "f32", "f16", "bf16"; "auto" follows compute. kv_shared_skip: prompt
         tokens before the last skip the layers that only read the cache of others. repack: matrices are laid
         out anew in memory for the processor's fast instructions (bf16 and f16 modes); False leaves them in the
-        mapped file, slower and shared with other processes.
+        mapped file, slower and shared with other processes. progress: True shows a bar on a terminal's standard
+        error while a file of a gigabyte or more loads; a function is called with (file name, bytes done, bytes in
+        all), and what it raises ends the load.
         Raises FileError, GGUFError, ModelError, MemoryPlanError, DeviceError, ArgumentError.
         """
         from g4cpp import _core
@@ -72,17 +80,21 @@ class Model:
         context = 0 if n_ctx == "auto" else _count("n_ctx", n_ctx)
         threads = 0 if n_threads is None else _count("n_threads", n_threads)
         file = open_gguf(path)
-        engine = _core.Engine(
-            file,
-            device=device,
-            compute=compute,
-            n_ctx=context,
-            n_threads=threads,
-            micro_batch=_count("micro_batch", micro_batch),
-            kv_dtype=kv_dtype,
-            kv_shared_skip=bool(kv_shared_skip),
-            repack=bool(repack),
-        )
+        name = Path(path).name
+        shown = progress if callable(progress) else progress and Path(path).stat().st_size >= WORTH_A_BAR
+        with progress_callback(shown, name) as tell:
+            engine = _core.Engine(
+                file,
+                device=device,
+                compute=compute,
+                n_ctx=context,
+                n_threads=threads,
+                micro_batch=_count("micro_batch", micro_batch),
+                kv_dtype=kv_dtype,
+                kv_shared_skip=bool(kv_shared_skip),
+                repack=bool(repack),
+                progress=lambda done, total: tell(name, done, total),
+            )
         self._shared = SharedEngine(engine)
         self._file: _core.GgufFile | None = file
         self._defaults = SamplingDefaults.of_file(file)

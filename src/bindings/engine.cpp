@@ -21,6 +21,19 @@ Poll throttled(const std::optional<py::function>& poll) {
   };
 }
 
+// The same of a load, with the bytes done and all there are; its end is always told.
+std::function<void(int64_t, int64_t)> throttled_progress(const std::optional<py::function>& progress) {
+  using Clock = std::chrono::steady_clock;
+  const py::object function = progress ? py::object(*progress) : py::none();
+  return [function = function.ptr(), last = Clock::now()](int64_t done, int64_t total) mutable {
+    if (done < total && Clock::now() - last < std::chrono::milliseconds(50)) return;
+    last = Clock::now();
+    py::gil_scoped_acquire acquire;
+    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+    if (function != Py_None) py::reinterpret_borrow<py::function>(function)(done, total);
+  };
+}
+
 py::array_t<float> array_of(const Shape& shape, const std::vector<float>& values) {
   std::vector<py::ssize_t> dims;
   for (int i = 0; i < shape.rank(); ++i) dims.push_back(shape[i]);
@@ -63,7 +76,7 @@ EngineOptions options_of(const std::string& device, const std::string& compute, 
                          int64_t micro_batch, const std::string& kv_dtype, bool kv_shared_skip, bool repack) {
   if (n_threads < 0)
     fail<ArgumentError>("threads", "n_threads must be positive, or 0 for the physical cores; got ", n_threads);
-  return {device, compute, n_ctx, n_threads, micro_batch, kv_dtype, kv_shared_skip, repack};
+  return {device, compute, n_ctx, n_threads, micro_batch, kv_dtype, kv_shared_skip, repack, {}};
 }
 
 std::vector<std::tuple<std::string, std::vector<int64_t>, bool>> tensor_table(const GgufFile& file) {
@@ -103,15 +116,16 @@ void bind_engine(py::module_& m) {
   py::class_<Engine>(m, "Engine")
       .def(py::init([](const std::shared_ptr<GgufFile>& file, const std::string& device, const std::string& compute,
                        int64_t n_ctx, int n_threads, int64_t micro_batch, const std::string& kv_dtype,
-                       bool kv_shared_skip, bool repack) {
-             const EngineOptions o =
+                       bool kv_shared_skip, bool repack, const std::optional<py::function>& progress) {
+             EngineOptions o =
                  options_of(device, compute, n_ctx, n_threads, micro_batch, kv_dtype, kv_shared_skip, repack);
+             o.progress = throttled_progress(progress);
              py::gil_scoped_release release;
              return std::make_unique<Engine>(file, o);
            }),
            py::arg("file"), py::kw_only(), py::arg("device") = "auto", py::arg("compute") = "auto",
            py::arg("n_ctx") = 0, py::arg("n_threads") = 0, py::arg("micro_batch") = 512, py::arg("kv_dtype") = "auto",
-           py::arg("kv_shared_skip") = true, py::arg("repack") = true)
+           py::arg("kv_shared_skip") = true, py::arg("repack") = true, py::arg("progress") = py::none())
       .def_static(
           "plan",
           [](const std::shared_ptr<GgufFile>& file, const std::string& device, const std::string& compute,

@@ -15,6 +15,28 @@ BackendOptions backend_options(const EngineOptions& options, const Numerics& num
   return {options.n_threads, numerics.act, options.repack};
 }
 
+// The plan needs the weights' shapes and layouts only: they stay where they are.
+MemoryPlan plan_of(const std::shared_ptr<const GgufFile>& file, Backend& backend, const Numerics& numerics,
+                   DType kv_dtype, const EngineOptions& options) {
+  const auto model = text_model_variant(*file).load(
+      file,
+      [&](const HostWeights& weights) {
+        return DeviceWeights{std::make_unique<HostView>(weights.bytes, weights.keep_alive), backend.layout_of(weights)};
+      },
+      numerics);
+  return plan_memory(*model, backend, kv_dtype, options);
+}
+
+// Puts weights on the backend and tells how far the load has come.
+ImportWeights importer(Backend& backend, const EngineOptions& options, int64_t total) {
+  return [&backend, &options, total, done = int64_t{0}](const HostWeights& weights) mutable {
+    DeviceWeights imported = backend.import(weights);
+    done += static_cast<int64_t>(weights.bytes.size());
+    if (options.progress) options.progress(std::min(done, total), total);
+    return imported;
+  };
+}
+
 std::vector<float> read_floats(const Tensor& t) {
   const auto n = static_cast<size_t>(t.shape.elements());
   std::vector<float> values(n);
@@ -42,9 +64,9 @@ Engine::Engine(std::shared_ptr<const GgufFile> file, const EngineOptions& option
       numerics_(numerics_of(parse_compute_mode(options.compute))),
       kv_dtype_(parse_kv_dtype(options.kv_dtype, numerics_)),
       backend_(create_backend(options.device, backend_options(options, numerics_))),
-      model_(text_model_variant(*file).load(
-          file, [this](const HostWeights& weights) { return backend_->import(weights); }, numerics_)),
-      plan_(plan_memory(*model_, *backend_, kv_dtype_, options)) {
+      plan_(plan_of(file, *backend_, numerics_, kv_dtype_, options)),
+      model_(text_model_variant(*file).load(file, importer(*backend_, options, plan_.weights), numerics_)) {
+  options_.progress = nullptr;
   kv_ = std::make_unique<KvCache>(model_->config(), KvCacheShape{kv_dtype_, plan_.n_ctx, options.micro_batch},
                                   [&](int64_t bytes) { return backend_->allocate(bytes); });
   stepper_ = std::make_unique<Stepper>(*model_, *backend_, *kv_, std::min(options.micro_batch, plan_.n_ctx));
@@ -53,15 +75,7 @@ Engine::Engine(std::shared_ptr<const GgufFile> file, const EngineOptions& option
 MemoryPlan Engine::plan(std::shared_ptr<const GgufFile> file, const EngineOptions& options) {
   const Numerics numerics = numerics_of(parse_compute_mode(options.compute));
   const std::unique_ptr<Backend> backend = create_backend(options.device, backend_options(options, numerics));
-  // Weights stay where they are: a plan needs their shapes and layouts.
-  const auto model = text_model_variant(*file).load(
-      file,
-      [&](const HostWeights& weights) {
-        return DeviceWeights{std::make_unique<HostView>(weights.bytes, weights.keep_alive),
-                             backend->layout_of(weights)};
-      },
-      numerics);
-  return plan_memory(*model, *backend, parse_kv_dtype(options.kv_dtype, numerics), options);
+  return plan_of(file, *backend, numerics, parse_kv_dtype(options.kv_dtype, numerics), options);
 }
 
 void Engine::check_ids(std::span<const int32_t> ids) const {

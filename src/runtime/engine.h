@@ -25,6 +25,8 @@ struct EngineOptions {
   std::string kv_dtype = "auto";  // auto: the compute mode's; f32, f16, bf16
   bool kv_shared_skip = true;
   bool repack = true;  // false: matrices stay as the file has them, mapped
+  // Called after each tensor of a load with the bytes done and all there are; what it throws ends the load.
+  std::function<void(int64_t done, int64_t total)> progress = {};
 };
 
 struct TraceArray {
@@ -87,8 +89,8 @@ class Engine {
   Numerics numerics_;
   DType kv_dtype_;
   std::unique_ptr<Backend> backend_;
+  MemoryPlan plan_;  // before anything is loaded
   std::unique_ptr<TextModel> model_;
-  MemoryPlan plan_;
   std::unique_ptr<KvCache> kv_;
   std::unique_ptr<Stepper> stepper_;
   std::vector<int32_t> tokens_;

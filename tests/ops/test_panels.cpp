@@ -87,8 +87,7 @@ TEST(units_of_rows_lie_side_by_side) {
 }
 
 TEST(other_formats_have_none) {
-  for (const DType dtype : {DType::F32, DType::F16, DType::I32})
-    CHECK(panel_fields(dtype).empty());
+  for (const DType dtype : {DType::F32, DType::F16, DType::I32}) CHECK(panel_fields(dtype).empty());
 }
 
 }  // namespace g4

@@ -223,6 +223,33 @@ def test_model_options_out_of_range(tiny: Tiny, options: dict[str, Any]) -> None
         Model(tiny("dense_e"), **options)
 
 
+def test_progress_of_a_load(tiny: Tiny) -> None:
+    calls: list[tuple[str, int, int]] = []
+    path = tiny()
+    with Model(path, progress=lambda *call: calls.append(call)) as model:
+        total = model.info.memory_plan.weights
+    assert calls
+    assert {(name, whole) for name, _, whole in calls} == {(path.name, total)}
+    done = [bytes_done for _, bytes_done, _ in calls]
+    assert done == sorted(done)
+    assert done[-1] == total
+
+
+def test_progress_that_raises_ends_the_load(tiny: Tiny) -> None:
+    def stop(*_: object) -> None:
+        raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="enough"):
+        Model(tiny(), progress=stop)
+
+
+def test_a_plan_that_does_not_fit_is_refused_before_anything_is_loaded(tiny: Tiny) -> None:
+    calls: list[object] = []
+    with pytest.raises(MemoryPlanError, match="does not fit"):
+        Model(tiny(), n_ctx=2**31 - 1, progress=lambda *call: calls.append(call))
+    assert not calls
+
+
 def test_unknown_device(tiny: Tiny) -> None:
     with pytest.raises(DeviceError, match="abacus"):
         Model(tiny("dense_e"), device="abacus")

@@ -51,7 +51,13 @@ def load(
     from g4cpp.model import Model
 
     return Model(
-        path, device=device, compute=compute, n_threads=threads, n_ctx=parse_context(context) or "auto", repack=repack
+        path,
+        device=device,
+        compute=compute,
+        n_threads=threads,
+        n_ctx=parse_context(context) or "auto",
+        repack=repack,
+        progress=True,
     )
 
 
