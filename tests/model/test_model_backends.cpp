@@ -70,9 +70,10 @@ double nmse(const std::vector<float>& a, const std::vector<float>& b) {
   return a.size() == b.size() ? error / norm : INFINITY;
 }
 
-// Every kind of model on every device.
-void compare_with_reference(const char* compute, double bound) {
+// Every kind of model on every device. `experts`: the bound where a model chooses experts.
+void compare_with_reference(const char* compute, double dense, double experts) {
   for (const auto& kind : kModelKinds) {
+    const double bound = kind.experts ? experts : dense;
     const std::string path = model_path(kind);
     const std::vector<float> expected = run(path, reference_device(), compute, 16);
     for (const std::string& device : devices()) {
@@ -84,10 +85,11 @@ void compare_with_reference(const char* compute, double bound) {
 }
 
 // float32 sums against double ones: (2^-24)^2 a product, some hundred products deep.
-TEST(equal_the_reference_in_f32) { compare_with_reference("f32", 1e-11); }
+TEST(equal_the_reference_in_f32) { compare_with_reference("f32", 1e-11, 1e-11); }
 
-// A sum that falls on the other side of a rounding boundary moves a value by 2^-8; the floor of a bf16 model.
-TEST(equal_the_reference_in_bf16) { compare_with_reference("bf16", 1e-3); }
+// A sum that falls on the other side of a rounding boundary moves a value by 2^-8: the floor of a bf16 model. One of
+// 864 choices of three experts that falls the other way replaces up to a third of an MLP in one of 48 rows.
+TEST(equal_the_reference_in_bf16) { compare_with_reference("bf16", 1e-3, 5e-3); }
 
 TEST(chunks_do_not_change_a_bit_on_the_cpu) {
   for (const auto& kind : kModelKinds) {
