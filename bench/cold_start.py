@@ -39,7 +39,7 @@ def first_token(engine: str, path: Path, n_prompt: int, threads: int) -> dict[st
         ours.last_logits().argmax()
         extra = {"planned_mb": ours.memory_plan.total / 1e6}
     else:
-        from llama_peer import LlamaPeer
+        from g4cpp.peers.llama_cpp import LlamaPeer
 
         peer = LlamaPeer(
             path,

@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 TESTS = Path(__file__).parents[1]
-sys.path[:0] = [str(TESTS / "python"), str(TESTS.parent / "bench")]  # checkpoint makers; the peer
+sys.path.insert(0, str(TESTS / "python"))  # checkpoint makers
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 if TYPE_CHECKING:
-    from llama_peer import LlamaPeer
+    from g4cpp.peers.llama_cpp import LlamaPeer
 
 
 @pytest.fixture(scope="session")
 def llama() -> type[LlamaPeer]:
     """The peer's class; the test is skipped where llama-cpp-python is not installed."""
     pytest.importorskip("llama_cpp")
-    from llama_peer import LlamaPeer
+    from g4cpp.peers.llama_cpp import LlamaPeer
 
     return LlamaPeer
 

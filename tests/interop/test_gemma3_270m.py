@@ -24,7 +24,7 @@ from texts import PROMPTS, documentation
 from g4cpp import Model
 
 if TYPE_CHECKING:
-    from llama_peer import LlamaPeer
+    from g4cpp.peers.llama_cpp import LlamaPeer
 
 pytestmark = pytest.mark.interop
 N_TOKENS = 64

@@ -16,7 +16,7 @@ from comparing import nmse, our_logits, random_ids
 from rewriting import Tensors, fused_qkv, rewrite, split_gate_up, tensors_of, with_shared_kv
 
 if TYPE_CHECKING:
-    from llama_peer import LlamaPeer
+    from g4cpp.peers.llama_cpp import LlamaPeer
 
 pytestmark = pytest.mark.interop
 

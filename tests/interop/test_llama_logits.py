@@ -17,7 +17,7 @@ import pytest
 from comparing import nmse, our_logits, random_ids, row_nmse
 
 if TYPE_CHECKING:
-    from llama_peer import LlamaPeer
+    from g4cpp.peers.llama_cpp import LlamaPeer
 
 pytestmark = pytest.mark.interop
 VARIANTS = ["dense_e", "dense_k", "moe", "gemma3"]

@@ -12,7 +12,7 @@ from texts import PROMPTS, documentation
 from g4cpp.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from llama_peer import LlamaPeer
+    from g4cpp.peers.llama_cpp import LlamaPeer
 
 pytestmark = pytest.mark.interop
 # Adversarial strings are compared with `tokenizers` and `sentencepiece` (tests/python/test_tokenizer.py), from which

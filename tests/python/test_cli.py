@@ -163,44 +163,6 @@ def test_devices(capsys: Capture) -> None:
     assert any(device["name"] == "cpu" and device["available"] for device in found)
 
 
-@pytest.mark.parametrize("with_vocabulary", [True, False])
-def test_bench(tiny: Tiny, capsys: Capture, with_vocabulary: bool) -> None:
-    path = str(tiny("dense_e", with_vocabulary=with_vocabulary))
-    options = [
-        "bench",
-        "-m",
-        path,
-        "--prefill",
-        "32",
-        "--decode",
-        "8",
-        "--depth",
-        "16",
-        "--repeat",
-        "2",
-        "-t",
-        "1",
-    ]
-    assert main([*options, "--json"]) == 0
-    report = json.loads(capsys.readouterr().out)
-    assert [(row["kind"], row["tokens"], row["depth"]) for row in report["results"]] == [
-        ("prefill", 32, 16),
-        ("decode", 8, 16),
-    ]
-    for row in report["results"]:
-        assert len(row["samples"]) == 2
-        assert min(row["samples"]) <= row["tokens_per_second"] <= max(row["samples"])
-        assert row["tokens_per_second"] == pytest.approx(row["tokens"] / row["seconds"])
-        assert row["gigabytes_per_second"] > 0
-    assert report["results"][1]["percent_of_read_speed"] == pytest.approx(
-        100 * report["results"][1]["gigabytes_per_second"] / report["read_gigabytes_per_second"]
-    )
-    assert report["threads"] == 1
-    assert report["versions"]["g4cpp"] == g4cpp.__version__
-    assert main(options) == 0
-    assert "tokens/s" in capsys.readouterr().out
-
-
 def test_chat_from_a_pipe(tiny: Tiny, template: str) -> None:
     path = tiny("dense_k", template=template)
     lines = "hello\n/help\n/nothing\n\n/reset\nworld\n/exit\nnever read\n"
