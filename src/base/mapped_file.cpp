@@ -5,11 +5,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
 #include <fstream>
 
+#include "base/cgroup.h"
 #include "base/error.h"
 
 namespace g4 {
@@ -75,6 +77,7 @@ SystemMemory system_memory() {
     if (key == "MemAvailable:" && info >> kib) memory.available = kib * 1024;
     info.ignore(256, '\n');
   }
+  memory.available = std::min(memory.available, static_cast<size_t>(cgroup_limits().memory_available));
   return memory;
 }
 

@@ -45,7 +45,7 @@ class LazyMemory {
   size_t size_ = 0;
 };
 
-// Bytes of physical memory: all, and what can be had without swapping.
+// Bytes of physical memory: all, and what can be had without swapping and within the group's limits (cgroup.h).
 struct SystemMemory {
   size_t total = 0;
   size_t available = 0;

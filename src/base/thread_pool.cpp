@@ -2,11 +2,14 @@
 
 #include <sched.h>
 
+#include <algorithm>
+#include <cmath>
 #include <fstream>
 #include <set>
 #include <string>
 #include <utility>
 
+#include "base/cgroup.h"
 #include "base/error.h"
 
 namespace g4 {
@@ -113,7 +116,9 @@ int default_thread_count() {
     const std::string topology = "/sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/topology/";
     cores.emplace(read_int(topology + "physical_package_id", 0), read_int(topology + "core_id", cpu));
   }
-  return cores.empty() ? 1 : static_cast<int>(cores.size());
+  // Threads beyond the quota would be stopped in the middle of a step, and the others wait for them.
+  const double quota = std::floor(std::min(cgroup_limits().processors, 1e6));
+  return std::max(1, std::min(static_cast<int>(cores.size()), static_cast<int>(quota)));
 }
 
 }  // namespace g4

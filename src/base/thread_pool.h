@@ -49,7 +49,7 @@ class ThreadPool {
   std::exception_ptr error_;
 };
 
-// Physical cores this process may run on, at least 1.
+// Physical cores this process may run on, as far as its processor time allows (cgroup.h); at least 1.
 int default_thread_count();
 
 }  // namespace g4
