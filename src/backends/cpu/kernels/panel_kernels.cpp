@@ -61,9 +61,9 @@ static void quantized_product(const std::byte* panel, int64_t panel_bytes, int64
   const int64_t all = format_blocks<Format>(x.k);
   // Parts take turns over stretches that stay in the nearest caches; one part needs no turns.
   const int64_t most = kParts == 1 && tokens <= kFewTokens ? a.blocks : kStretch;
-  for (int64_t first = 0; first < a.blocks; first += most) {
-    const int64_t blocks = a.blocks - first < most ? a.blocks - first : most;
-    for (int64_t p = 0; p < panels; ++p)
+  for (int64_t p = 0; p < panels; ++p)
+    for (int64_t first = 0; first < a.blocks; first += most) {
+      const int64_t blocks = a.blocks - first < most ? a.blocks - first : most;
       for (int part = 0; part < kParts; ++part) {
         const PanelPart at{panel + p * panel_bytes, all, part};
         float* rows = out + p * kPanelRows + part * kLanes;
@@ -76,7 +76,7 @@ static void quantized_product(const std::byte* panel, int64_t panel_bytes, int64
           dot_tokens<Format, kManyAtOnce>(weights, blocks, a, token, tokens, first, rows, stride);
         }
       }
-  }
+    }
 }
 
 static inline void bf16_product(const std::byte* panel, int64_t panel_bytes, int64_t panels, const PanelOperand& x,
