@@ -1,7 +1,9 @@
 #include "base/processor.h"
 
-#if defined(__x86_64__) && defined(__linux__)
+#if defined(__x86_64__)
 #include <cpuid.h>
+#endif
+#if defined(__x86_64__) && defined(__linux__)
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
@@ -19,6 +21,15 @@ bool amx_granted() {
     return ::syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
   }();
   return granted;
+#else
+  return false;
+#endif
+}
+
+bool has_avx_vnni() {
+#if defined(__x86_64__)
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 4);
 #else
   return false;
 #endif

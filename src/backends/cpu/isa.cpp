@@ -18,6 +18,7 @@ namespace g4 {
 G4_DECLARE_SET(baseline)
 #if defined(__x86_64__)
 G4_DECLARE_SET(avx2)
+G4_DECLARE_SET(avxvnni)
 G4_DECLARE_SET(avx512)
 G4_DECLARE_SET(avx512bf16)
 G4_DECLARE_SET(amx)
@@ -43,6 +44,7 @@ std::vector<Candidate> candidates() {
   all.push_back({&amx::kernel_set, bf16 && amx_granted()});
   all.push_back({&avx512bf16::kernel_set, bf16});
   all.push_back({&avx512::kernel_set, avx512});
+  all.push_back({&avxvnni::kernel_set, avx2 && has_avx_vnni()});
   all.push_back({&avx2::kernel_set, avx2});
 #endif
   all.push_back({&baseline::kernel_set, true});

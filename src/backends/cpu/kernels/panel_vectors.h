@@ -86,6 +86,8 @@ static G4_INLINE RowFloats load_halves(const std::byte* p) {
 static G4_INLINE RowInts dot4(RowInts acc, Codes codes, int32_t quad) {
 #if defined(__AVX512VNNI__)
   return (RowInts)_mm512_dpbusd_epi32((__m512i)acc, (__m512i)codes, _mm512_set1_epi32(quad));
+#elif defined(__AVXVNNI__)
+  return (RowInts)_mm256_dpbusd_avx_epi32((__m256i)acc, (__m256i)codes, _mm256_set1_epi32(quad));
 #elif defined(__AVX2__)
   const __m256i pairs = _mm256_maddubs_epi16((__m256i)codes, _mm256_set1_epi32(quad));
   return acc + (RowInts)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
@@ -95,19 +97,22 @@ static G4_INLINE RowInts dot4(RowInts acc, Codes codes, int32_t quad) {
 #endif
 }
 
+// Whether dot4 takes three instructions.
+#if defined(__AVX2__) && !defined(__AVX512VNNI__) && !defined(__AVXVNNI__)
+inline constexpr bool kWidens = true;
+#else
+inline constexpr bool kWidens = false;
+#endif
+
 // Sums of products by dot4 over a block. Codes below 16 may add up in 16 bits, where that spares widening them: 64
 // products of at most 15 * 63 each stay below 2^15 in the two lanes that share them.
 template <bool kFourBit>
 struct ByteSum {
-#if defined(__AVX2__) && !defined(__AVX512VNNI__)
-  static constexpr bool kShort = kFourBit;
-#else
-  static constexpr bool kShort = false;
-#endif
+  static constexpr bool kShort = kFourBit && kWidens;
   RowInts sum{};
 
   G4_INLINE void add(Codes codes, int32_t quad) {
-#if defined(__AVX2__) && !defined(__AVX512VNNI__)
+#if defined(__AVX2__)
     if constexpr (kShort) {
       const __m256i pairs = _mm256_maddubs_epi16((__m256i)codes, _mm256_set1_epi32(quad));
       sum = (RowInts)_mm256_add_epi16((__m256i)sum, pairs);
@@ -117,7 +122,7 @@ struct ByteSum {
     sum = dot4(sum, codes, quad);
   }
   G4_INLINE RowInts total() const {
-#if defined(__AVX2__) && !defined(__AVX512VNNI__)
+#if defined(__AVX2__)
     if constexpr (kShort) return (RowInts)_mm256_madd_epi16((__m256i)sum, _mm256_set1_epi16(1));
 #endif
     return sum;
