@@ -52,7 +52,10 @@ def by_turns(
 
 
 class Runner:
-    """Our side of the turns (g4cpp.peers.Timed)."""
+    """Our side of the turns (g4cpp.peers.Timed).
+
+    After a prompt longer than the micro-batch the rings have lost the window before it: its context is computed anew.
+    """
 
     def __init__(self, file: _core.GgufFile, engine: _core.Engine) -> None:
         self._engine = engine
