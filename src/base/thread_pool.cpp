@@ -7,6 +7,7 @@
 #include <fstream>
 #include <set>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include "base/cgroup.h"
@@ -17,6 +18,8 @@ namespace {
 
 // About 20 us of polling: longer than the gap between two kernels of a step, shorter than anyone's patience.
 constexpr int kSpins = 4000;
+
+constexpr int kMostThreads = 4096;
 
 inline void pause() {
 #if defined(__x86_64__)
@@ -33,12 +36,21 @@ int read_int(const std::string& path, int fallback) {
 }  // namespace
 
 ThreadPool::ThreadPool(int n_threads) {
-  if (n_threads < 1) fail<ArgumentError>("threads", "n_threads must be at least 1, got ", n_threads);
+  if (n_threads < 1 || n_threads > kMostThreads)
+    fail<ArgumentError>("threads", "n_threads must be 1 to ", kMostThreads, ", got ", n_threads);
   stretches_ = std::vector<Stretch>(static_cast<size_t>(n_threads));
-  for (int i = 1; i < n_threads; ++i) workers_.emplace_back([this, i] { worker(i); });
+  try {
+    for (int i = 1; i < n_threads; ++i) workers_.emplace_back([this, i] { worker(i); });
+  } catch (const std::system_error& error) {
+    const size_t started = workers_.size() + 1;
+    stop();
+    fail<DeviceError>("threads", "the system started ", started, " of ", n_threads, " threads: ", error.what());
+  }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { stop(); }
+
+void ThreadPool::stop() {
   {
     std::lock_guard lock(mutex_);
     stop_ = true;
@@ -57,6 +69,7 @@ void ThreadPool::run(int64_t n_tasks, const std::function<void(int64_t, int)>& t
   {
     std::lock_guard lock(mutex_);
     task_ = &task;
+    helping_ = n_tasks > size();
     for (int64_t t = 0; t < size(); ++t) {
       Stretch& stretch = stretches_[static_cast<size_t>(t)];
       stretch.next.store(n_tasks * t / size(), std::memory_order_relaxed);
@@ -74,7 +87,7 @@ void ThreadPool::run(int64_t n_tasks, const std::function<void(int64_t, int)>& t
 }
 
 void ThreadPool::work(int thread) {
-  for (int k = 0; k < size(); ++k) {
+  for (int k = 0; k < (helping_ ? size() : 1); ++k) {
     Stretch& stretch = stretches_[static_cast<size_t>((thread + k) % size())];
     // Looking first leaves an empty stretch's cache line shared among all who come to help.
     while (stretch.next.load(std::memory_order_relaxed) < stretch.end) {

@@ -17,7 +17,7 @@ namespace g4 {
 
 class ThreadPool {
  public:
-  // n_threads includes the calling thread; at least 1.
+  // n_threads includes the calling thread; 1 to 4096. Throws ArgumentError, DeviceError when the system starts fewer.
   explicit ThreadPool(int n_threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -30,6 +30,7 @@ class ThreadPool {
   void run(int64_t n_tasks, const std::function<void(int64_t index, int thread)>& task);
 
  private:
+  void stop();
   void worker(int thread);
   void work(int thread);
 
@@ -46,6 +47,7 @@ class ThreadPool {
   std::atomic<bool> failed_{false};
   std::atomic<bool> stop_{false};
   const std::function<void(int64_t, int)>* task_ = nullptr;
+  bool helping_ = false;  // there is more than a task for each: whoever is done looks at the others' stretches
   std::exception_ptr error_;
 };
 

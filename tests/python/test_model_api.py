@@ -250,6 +250,11 @@ def test_a_plan_that_does_not_fit_is_refused_before_anything_is_loaded(tiny: Tin
     assert not calls
 
 
+def test_more_threads_than_there_can_be(tiny: Tiny) -> None:
+    with pytest.raises(ArgumentError, match="n_threads must be 1 to 4096, got 100000"):
+        Model(tiny(), n_threads=100_000)
+
+
 def test_unknown_device(tiny: Tiny) -> None:
     with pytest.raises(DeviceError, match="abacus"):
         Model(tiny("dense_e"), device="abacus")
