@@ -149,6 +149,21 @@ def test_runs_repeat_to_the_bit(tiny: Callable[..., Path], kind: str) -> None:
 
 @needs_device
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("compute", ["bf16", "f32"])
+def test_fused_kernels_change_no_bit(
+    tiny: Callable[..., Path], kind: str, compute: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [2, *np.random.default_rng(6).integers(10, 90, 30).tolist()]
+    fused = engine(tiny(kind), "cuda", compute)
+    rows, steps = rows_of(fused, ids), decoded(fused, ids)
+    monkeypatch.setenv("G4CPP_CUDA_FUSION", "0")
+    plain = engine(tiny(kind), "cuda", compute)
+    assert np.array_equal(rows_of(plain, ids), rows)
+    assert np.array_equal(decoded(plain, ids), steps)
+
+
+@needs_device
+@pytest.mark.parametrize("kind", KINDS)
 def test_rings_come_back_from_a_snapshot(tiny: Callable[..., Path], kind: str) -> None:
     """A prompt, an answer, and a prompt that goes back before the answer."""
     ids = [2, *np.random.default_rng(4).integers(10, 90, 60).tolist()]

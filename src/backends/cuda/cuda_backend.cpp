@@ -6,6 +6,7 @@
 #include "backends/cuda/device.h"
 #include "backends/cuda/device_buffer.h"
 #include "backends/cuda/executable.h"
+#include "backends/cuda/fusion.h"
 #include "backends/cuda/launch.h"
 #include "backends/cuda/panels.h"
 #include "backends/cuda/probe.h"
@@ -78,13 +79,24 @@ std::unique_ptr<Executable> CudaBackend::compile(std::shared_ptr<const PlacedGra
   const auto* arena = dynamic_cast<const DeviceBuffer*>(graph->arena);
   G4_CHECK(arena != nullptr, "an arena of another device");
   auto executable = std::make_unique<CudaExecutable>(context_, graph);
-  for (size_t n = first; n < last; ++n) {
-    const Node& node = graph->graph.nodes()[n];
+  const Fusion fusion(*graph, context_->limits());
+  for (size_t n = first; n < last;) {
+    if (Fused fused = fusion.at(n, last); fused.nodes) {
+      executable->add([launch = std::move(fused.launch),
+                       context = context_.get()] { launch(context->limits(), context->stream()); },
+                      fused.nodes);
+      n += static_cast<size_t>(fused.nodes);
+      continue;
+    }
+    const Node& node = graph->graph.nodes()[n++];
     std::vector<Tensor> inputs, outputs;
     for (ValueId id : node.inputs) inputs.push_back(graph->tensor(id));
     for (ValueId id : node.outputs) outputs.push_back(graph->tensor(id));
-    executable->add(*find(node.op->name), CallTensors(inputs, outputs), node.params.get(),
-                    arena->device() + workspace_offset);
+    const auto tensors = std::make_shared<const CallTensors>(inputs, outputs);
+    Call call = tensors->call(node.params.get(), context_->limits());
+    call.stream = context_->stream();
+    call.scratch = arena->device() + workspace_offset;
+    executable->add([kernel = find(node.op->name), tensors, call] { kernel->launch(call); }, 1);
   }
   return executable;
 }

@@ -37,7 +37,7 @@ int units_of(const Product& p) {
 // First more warps to the same rows, then fewer rows to a warp, as long as each has something to do.
 DecodeShape spread(const Product& p, int64_t tasks, const DeviceLimits& limits) {
   const int64_t units = units_of(p), processors = limits.multiprocessors;
-  DecodeShape s{4, 0, 1};
+  DecodeShape s{4, 0, 1, static_cast<int>(tasks)};
   const auto warps = [&] { return tasks * (p.n >> s.lane_rows_log2 << s.splits_log2); };
   while (s.splits_log2 < 3 && warps() < kWantedWarps * processors && units >= int64_t{4} << s.splits_log2)
     ++s.splits_log2;
@@ -76,6 +76,8 @@ int64_t decode_workspace(const Product& p, const DeviceLimits& limits) {
   return (p.rows + chunk - 1) / chunk * chunk * record_bytes(p);
 }
 
+bool decode_takes_twins(const Product& p, const DeviceLimits& limits) { return chunk_of(p, limits) == 1; }
+
 void launch_decode(const Product& p, const Call& call) {
   const DeviceLimits& limits = *call.limits;
   const int chunk = chunk_of(p, limits);
@@ -96,9 +98,10 @@ void launch_decode(const Product& p, const Call& call) {
   check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, kernel, kThreads, static_cast<size_t>(shared)),
         "matmul");
   const int64_t passes_one = ((p.n >> s.lane_rows_log2 << s.splits_log2) + kDecodeWarps - 1) / kDecodeWarps;
-  const int64_t room = static_cast<int64_t>(resident) * limits.multiprocessors / tasks;
+  const int64_t all = p.twin_w ? 2 * tasks : tasks;
+  const int64_t room = static_cast<int64_t>(resident) * limits.multiprocessors / all;
   s.row_blocks = static_cast<int>(passes_one < room ? passes_one : room < 1 ? 1 : room);
-  launch_overlapped(kernel, limits.architecture, static_cast<unsigned>(tasks * s.row_blocks), kThreads, shared,
+  launch_overlapped(kernel, limits.architecture, static_cast<unsigned>(all * s.row_blocks), kThreads, shared,
                     call.stream, "matmul in panels", p, s, static_cast<const uint4*>(records));
 }
 

@@ -22,6 +22,7 @@ struct DecodeShape {
   int lane_rows_log2;  // 16, 8, 4 or 2
   int splits_log2;     // 1, 2, 4 or 8
   int row_blocks;      // blocks that share one task: the rows of a chunk of tokens or of a pair of token and expert
+  int tasks;           // of one of two twins
 };
 
 // acc[t] += a unit's share of the product with token t, whose records begin at codes + t * token_step.
@@ -75,7 +76,10 @@ __global__ void __launch_bounds__(kDecodeWarps* kWarp, kTokens == 1 ? 3 : 2)
   __shared__ float partial[kDecodeWarps][kTokens][kPanelRows];
 
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
-  const int task = static_cast<int>(blockIdx.x) / s.row_blocks, row_block = static_cast<int>(blockIdx.x) % s.row_blocks;
+  const int either = static_cast<int>(blockIdx.x) / s.row_blocks,
+            row_block = static_cast<int>(blockIdx.x) % s.row_blocks;
+  const bool twin = either >= s.tasks;
+  const int task = twin ? either - s.tasks : either;
   const int k = static_cast<int>(p.k), units = k / Unit::kWeights, blocks = k / elements_of_block(kType);
   const int lane_rows = 1 << s.lane_rows_log2, splits = 1 << s.splits_log2;
   const int row = lane & (lane_rows - 1);
@@ -85,7 +89,7 @@ __global__ void __launch_bounds__(kDecodeWarps* kWarp, kTokens == 1 ? 3 : 2)
   const int64_t panel_bytes = p.w_row * kPanelRows;
 
   if (p.choices) wait_for_predecessor();  // it may have chosen the expert
-  const std::byte* matrix = p.matrix(p.expert(task));
+  const std::byte* matrix = p.matrix(p.expert(task)) + (twin ? p.twin_w : 0);
   int group = row_block * groups_a_block + (warp >> s.splits_log2);
   typename Unit::Raw raw[kDepth];
   const auto load_first = [&] {
@@ -111,7 +115,7 @@ __global__ void __launch_bounds__(kDecodeWarps* kWarp, kTokens == 1 ? 3 : 2)
 
   const auto finish = [&](int t, int column, float sum) {
     const auto out_row = static_cast<uint32_t>(task * kTokens + t);
-    if (out_row < p.rows) store(p.out_row(out_row), p.out.dtype, column, sum * p.alpha);
+    if (out_row < p.rows) store(p.out_row(out_row) + (twin ? p.twin_out : 0), p.out.dtype, column, sum * p.alpha);
   };
   for (int first = row_block * groups_a_block; first < groups; first += s.row_blocks * groups_a_block) {
     float acc[kTokens] = {};

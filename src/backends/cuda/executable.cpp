@@ -46,22 +46,14 @@ CudaExecutable::~CudaExecutable() {
   cudaGraphExecDestroy(recorded_);
 }
 
-void CudaExecutable::add(const Kernel& kernel, CallTensors tensors, const OpParams* params, std::byte* scratch) {
-  steps_.push_back({&kernel, std::move(tensors), {}});
-  Step& step = steps_.back();
-  step.call = step.tensors.call(params, context_->limits());
-  step.call.stream = context_->stream();
-  step.call.scratch = scratch;
-}
-
-void CudaExecutable::launch(const Step& step) { step.kernel->launch(step.call); }
+void CudaExecutable::add(std::function<void()> launch, int nodes) { steps_.push_back({std::move(launch), nodes}); }
 
 // The first run has loaded every kernel: loading is not allowed while a stream is captured.
 void CudaExecutable::capture() {
   cudaGraph_t graph = nullptr;
   check(cudaStreamBeginCapture(context_->stream(), cudaStreamCaptureModeThreadLocal), "capturing a step");
   try {
-    for (const Step& step : steps_) launch(step);
+    for (const Step& step : steps_) step.launch();
   } catch (...) {
     cudaStreamEndCapture(context_->stream(), &graph);
     if (graph) cudaGraphDestroy(graph);
@@ -75,12 +67,12 @@ void CudaExecutable::capture() {
 
 void CudaExecutable::run(const Poll& poll) {
   if (poll) poll();
-  context_->running(concat("a step of ", steps_.size(), " operations"));
+  context_->running(concat("a step of ", steps_.size(), " launches"));
   if (ran_ && capturing_allowed_) {
     if (!recorded_) capture();
     return context_->check_run(cudaGraphLaunch(recorded_, context_->stream()));
   }
-  for (const Step& step : steps_) launch(step);
+  for (const Step& step : steps_) step.launch();
   ran_ = true;
 }
 
@@ -92,7 +84,7 @@ std::vector<double> CudaExecutable::node_milliseconds() {
     delay(10e-3, context_->stream());
     check(cudaEventRecord(ends[0], context_->stream()), "recording an event");
     for (size_t i = 0; i < steps_.size(); ++i) {
-      launch(steps_[i]);
+      steps_[i].launch();
       check(cudaEventRecord(ends[i + 1], context_->stream()), "recording an event");
     }
   };
@@ -103,6 +95,7 @@ std::vector<double> CudaExecutable::node_milliseconds() {
     float passed = 0;
     check(cudaEventElapsedTime(&passed, ends[i], ends[i + 1]), "reading a time");
     milliseconds.push_back(static_cast<double>(passed));
+    milliseconds.resize(milliseconds.size() + static_cast<size_t>(steps_[i].nodes - 1));  // 0: done with the first
   }
   for (cudaEvent_t event : ends) cudaEventDestroy(event);
   return milliseconds;

@@ -1,6 +1,7 @@
 // A step on the device: launches in order, replayed as one CUDA graph from the third run on.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -23,22 +24,21 @@ class CudaExecutable final : public Executable {
   CudaExecutable(std::shared_ptr<Context> context, std::shared_ptr<const PlacedGraph> graph);
   ~CudaExecutable() override;
 
-  void add(const Kernel& kernel, CallTensors tensors, const OpParams* params, std::byte* scratch);
+  // What enqueues the next `nodes` nodes.
+  void add(std::function<void()> launch, int nodes);
   // Polls once, then enqueues the step.
   void run(const Poll& poll) override;
   std::vector<double> node_milliseconds() override;
 
  private:
   struct Step {
-    const Kernel* kernel;
-    CallTensors tensors;
-    Call call;
+    std::function<void()> launch;
+    int nodes;
   };
-  void launch(const Step& step);
   void capture();
 
   std::shared_ptr<Context> context_;
-  std::shared_ptr<const PlacedGraph> graph_;  // owns the parameters
+  std::shared_ptr<const PlacedGraph> graph_;  // owns what the launches point to
   std::vector<Step> steps_;
   bool capturing_allowed_;
   bool ran_ = false;

@@ -1,5 +1,7 @@
 // Which kernel takes which product: weights in panels are multiplied by their integers, with tensor cores from
 // kDecodeRows rows of activations on; 16-bit weights likewise; everything else in rows, exactly.
+#include <algorithm>
+
 #include "backends/cuda/decode_product.cuh"
 #include "backends/cuda/product.h"
 #include "ops/expert_matmul.h"
@@ -37,6 +39,23 @@ bool product_supported(const Call& call) {
   if (!w.panels) return true;
   const bool fits = w.cols / kActBlock * kRecord * 16 + 1024 <= call.limits->shared_bytes;
   return panel_fields(w.dtype).count && w.cols % elements_of_block(w.dtype) == 0 && (w.rank == 2 || fits);
+}
+
+bool make_twins(const Product& first, const Product& second, const DeviceLimits& limits, Product& both) {
+  const auto alike = [](const KernelTensor& a, const KernelTensor& b) {
+    return a.dtype == b.dtype && a.panels == b.panels && a.rank == b.rank && a.row_stride == b.row_stride &&
+           std::equal(a.dim, a.dim + 4, b.dim) && std::equal(a.stride, a.stride + 4, b.stride);
+  };
+  const auto aligned = [](const KernelTensor& t) { return reinterpret_cast<uintptr_t>(t.data) % 16 == 0; };
+  const bool same = first.x.data == second.x.data && first.ids.data == second.ids.data && first.alpha == second.alpha &&
+                    first.choices == second.choices && alike(first.x, second.x) && alike(first.w, second.w) &&
+                    alike(first.out, second.out) && aligned(first.w) && aligned(second.w);
+  if (!same || !first.rows || !first.n || tiles_fit(first, limits)) return false;
+  if (!(first.w.panels ? decode_takes_twins(first, limits) : rows_take_twins(first))) return false;
+  both = first;
+  both.twin_w = second.w.data - first.w.data;
+  both.twin_out = second.out.data - first.out.data;
+  return true;
 }
 
 int64_t product_workspace(const Product& p, const DeviceLimits& limits) {

@@ -30,6 +30,8 @@ struct Product {
   uint32_t choices = 0;   // 0: matmul
   uint32_t x_repeat = 1;  // output rows that read the same row of x, one after the other
   float alpha = 1.0f;
+  // Bytes from the matrix and the output to a twin's, which the same rows of x multiply; 0: there is none.
+  int64_t twin_w = 0, twin_out = 0;
 
   G4_INLINE const std::byte* x_row(uint32_t row) const { return row_at(x, x_repeat == 1 ? row : row / x_repeat); }
   G4_INLINE std::byte* out_row(uint32_t row) const { return row_at(out, row); }
@@ -45,6 +47,9 @@ struct Product {
 #endif
 };
 
+// Two products of the same activations with matrices alike, as one; false where no kernel takes them together.
+bool make_twins(const Product& first, const Product& second, const DeviceLimits& limits, Product& both);
+
 Product matmul_product(const Call& call);
 Product expert_product(const Call& call);
 
@@ -56,9 +61,11 @@ void launch_product(const Product& p, const Call& call);
 // The parts, each in a file of its own. `scratch` has what the part's *_workspace asks for.
 int64_t rows_workspace(const Product& p);
 void launch_rows(const Product& p, const Call& call);
+bool rows_take_twins(const Product& p);
 
 int64_t decode_workspace(const Product& p, const DeviceLimits& limits);
 void launch_decode(const Product& p, const Call& call);
+bool decode_takes_twins(const Product& p, const DeviceLimits& limits);
 
 bool tiles_fit(const Product& p, const DeviceLimits& limits);
 int64_t tile_workspace(const Product& p);

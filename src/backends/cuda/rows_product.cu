@@ -22,6 +22,7 @@ constexpr int64_t kResident = 3;  // blocks of a multiprocessor, as __launch_bou
 struct RowsShape {
   int splits;
   int row_blocks;  // that share a task
+  int tasks;       // of one of two twins
 };
 
 struct Eight {
@@ -56,13 +57,16 @@ __global__ void __launch_bounds__(kThreads, kTokens == 1 ? kResident : 2)
   constexpr int kPieceBytes = kPiece * bytes_of_block(kType);
   __shared__ float partial[kWarps][kTokens][kRows];
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
-  const int task = static_cast<int>(blockIdx.x) / s.row_blocks, row_block = static_cast<int>(blockIdx.x) % s.row_blocks;
+  const int either = static_cast<int>(blockIdx.x) / s.row_blocks,
+            row_block = static_cast<int>(blockIdx.x) % s.row_blocks;
+  const bool twin = either >= s.tasks;
+  const int task = twin ? either - s.tasks : either;
   const int pieces = static_cast<int>(p.k) / kPiece, n = static_cast<int>(p.n);
   const int groups = (n + kRows - 1) / kRows, groups_a_block = kWarps / s.splits;
   const int first_piece = warp % s.splits * kWarp + lane, step = s.splits * kWarp;
 
   if (p.choices) wait_for_predecessor();  // it may have chosen the expert
-  const std::byte* matrix = p.matrix(p.expert(task));
+  const std::byte* matrix = p.matrix(p.expert(task)) + (twin ? p.twin_w : 0);
   int group = row_block * groups_a_block + warp / s.splits;
   Eight raw[kDepth][kRows];
   const auto load_piece = [&](Eight(&to)[kRows], int piece) {
@@ -88,7 +92,8 @@ __global__ void __launch_bounds__(kThreads, kTokens == 1 ? kResident : 2)
   }
   const auto finish = [&](int t, int row, float sum) {
     const auto out_row = static_cast<uint32_t>(task * kTokens + t);
-    if (out_row < p.rows && row < n) store(p.out_row(out_row), p.out.dtype, row, sum * p.alpha);
+    if (out_row < p.rows && row < n)
+      store(p.out_row(out_row) + (twin ? p.twin_out : 0), p.out.dtype, row, sum * p.alpha);
   };
   for (int first = row_block * groups_a_block; first < groups; first += s.row_blocks * groups_a_block) {
     float acc[kTokens][kRows] = {};
@@ -221,12 +226,13 @@ void launch_stream(const Product& p, const Call& call) {
                               : p.w.dtype == DType::F16 ? stream_kernel<DType::F16>(chunk)
                                                         : stream_kernel<DType::F32>(chunk);
   const int64_t groups = (p.n + 1) / 2, pieces = p.k / kPiece;
-  RowsShape s{1, 1};
+  const int64_t all = p.twin_w ? 2 * tasks : tasks;
+  RowsShape s{1, 1, static_cast<int>(tasks)};
   while (s.splits < kWarps && tasks * groups * s.splits < kWantedWarps * processors && pieces >= 2 * s.splits * kWarp)
     s.splits *= 2;
-  const int64_t needed = (groups * s.splits + kWarps - 1) / kWarps, room = kResident * processors / tasks;
+  const int64_t needed = (groups * s.splits + kWarps - 1) / kWarps, room = kResident * processors / all;
   s.row_blocks = static_cast<int>(needed < room ? needed : room < 1 ? 1 : room);
-  launch_overlapped(kernel, call.limits->architecture, static_cast<unsigned>(tasks * s.row_blocks), kThreads, 0,
+  launch_overlapped(kernel, call.limits->architecture, static_cast<unsigned>(all * s.row_blocks), kThreads, 0,
                     call.stream, "matmul", p, s);
 }
 
@@ -236,6 +242,8 @@ constexpr int64_t kFewPairs = 64;
 bool few(const Product& p) { return p.rows <= (p.choices ? kFewPairs : kDecodeRows) || !can_order(p); }
 
 }  // namespace
+
+bool rows_take_twins(const Product& p) { return few(p) && streams(p) && (p.choices || p.rows == 1); }
 
 int64_t rows_workspace(const Product& p) { return few(p) ? 0 : order_workspace(p, kTile); }
 
