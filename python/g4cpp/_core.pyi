@@ -152,13 +152,14 @@ class Engine:
         compute: str = "auto",
         n_ctx: int = 0,
         n_threads: int = 0,
-        micro_batch: int = 512,
+        micro_batch: int = 0,
         kv_dtype: str = "auto",
         kv_shared_skip: bool = True,
         repack: bool = True,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
-        """n_ctx 0: the trained context or what memory allows; n_threads 0: the physical cores. progress: called with
+        """n_ctx 0: the trained context or what memory allows; n_threads 0: the physical cores; micro_batch 0: what
+        suits the device. progress: called with
         the bytes of weights loaded and all there are; what it raises ends the load."""
     @staticmethod
     def plan(
@@ -167,7 +168,7 @@ class Engine:
         device: str = "auto",
         compute: str = "auto",
         n_ctx: int = 0,
-        micro_batch: int = 512,
+        micro_batch: int = 0,
         kv_dtype: str = "auto",
     ) -> MemoryPlan:
         """The memory plan without loading anything."""

@@ -57,7 +57,7 @@ class Model:
         compute: str = "auto",
         n_ctx: int | Literal["auto"] = "auto",
         n_threads: int | None = None,
-        micro_batch: int = 512,
+        micro_batch: int | Literal["auto"] = "auto",
         kv_dtype: str = "auto",
         kv_shared_skip: bool = True,
         repack: bool = True,
@@ -67,10 +67,10 @@ class Model:
 
         compute: "bf16", "f32" or "f16"; "auto" is what the device does best. n_ctx: tokens of context; "auto"
         is the trained context or what memory allows. n_threads: None is one per physical core. micro_batch:
-        prompt tokens per pass. kv_dtype: "f32", "f16", "bf16"; "auto" follows compute. kv_shared_skip: prompt
-        tokens before the last skip the layers that only read the cache of others. repack: matrices are laid
-        out anew in memory for the processor's fast instructions (bf16 and f16 modes); False leaves them in the
-        mapped file, slower and shared with other processes. progress: True shows a bar on a terminal's standard
+        prompt tokens per pass; "auto" is what suits the device. kv_dtype: "f32", "f16", "bf16"; "auto" follows
+        compute. kv_shared_skip: prompt tokens before the last skip the layers that only read the cache of others.
+        repack: matrices are laid out anew in memory for fast instructions (bf16 and f16 modes); False leaves them as
+        in the file, on the CPU mapped and shared with other processes, and slower. progress: True shows a bar on a terminal's standard
         error while a file of a gigabyte or more loads; a function is called with (file name, bytes done, bytes in
         all), and what it raises ends the load.
         Raises FileError, GGUFError, ModelError, MemoryPlanError, DeviceError, ArgumentError.
@@ -78,6 +78,7 @@ class Model:
         from g4cpp import _core
 
         context = 0 if n_ctx == "auto" else _count("n_ctx", n_ctx)
+        chunk = 0 if micro_batch == "auto" else _count("micro_batch", micro_batch)
         threads = 0 if n_threads is None else _count("n_threads", n_threads)
         file = open_gguf(path)
         name = Path(path).name
@@ -89,7 +90,7 @@ class Model:
                 compute=compute,
                 n_ctx=context,
                 n_threads=threads,
-                micro_batch=_count("micro_batch", micro_batch),
+                micro_batch=chunk,
                 kv_dtype=kv_dtype,
                 kv_shared_skip=bool(kv_shared_skip),
                 repack=bool(repack),

@@ -57,6 +57,8 @@ class Backend {
   virtual std::string name() const = 0;
   virtual DeviceInfo device() const = 0;
   virtual int n_threads() const { return 1; }
+  // Tokens a step of a prompt, where nobody chooses: enough to keep the device busy.
+  virtual int64_t micro_batch() const { return 512; }
   // Bytes a second that the device reads its memory at, measured now; 0 where nothing measures it.
   virtual double read_speed() { return 0; }
 

@@ -124,7 +124,7 @@ void bind_engine(py::module_& m) {
              return std::make_unique<Engine>(file, o);
            }),
            py::arg("file"), py::kw_only(), py::arg("device") = "auto", py::arg("compute") = "auto",
-           py::arg("n_ctx") = 0, py::arg("n_threads") = 0, py::arg("micro_batch") = 512, py::arg("kv_dtype") = "auto",
+           py::arg("n_ctx") = 0, py::arg("n_threads") = 0, py::arg("micro_batch") = 0, py::arg("kv_dtype") = "auto",
            py::arg("kv_shared_skip") = true, py::arg("repack") = true, py::arg("progress") = py::none())
       .def_static(
           "plan",
@@ -135,7 +135,7 @@ void bind_engine(py::module_& m) {
             return Engine::plan(file, o);
           },
           py::arg("file"), py::kw_only(), py::arg("device") = "auto", py::arg("compute") = "auto", py::arg("n_ctx") = 0,
-          py::arg("micro_batch") = 512, py::arg("kv_dtype") = "auto")
+          py::arg("micro_batch") = 0, py::arg("kv_dtype") = "auto")
       .def_property_readonly("architecture", [](const Engine& e) { return e.config().architecture; })
       .def_property_readonly("device", [](const Engine& e) { return e.backend().name(); })
       .def_property_readonly("compute", &Engine::compute)

@@ -37,6 +37,12 @@ ImportWeights importer(Backend& backend, const EngineOptions& options, int64_t t
   };
 }
 
+// What is left to the device, filled in.
+EngineOptions& completed(EngineOptions& options, const Backend& backend) {
+  if (options.micro_batch == 0) options.micro_batch = backend.micro_batch();
+  return options;
+}
+
 std::vector<float> read_floats(const Tensor& t) {
   const auto n = static_cast<size_t>(t.shape.elements());
   std::vector<float> values(n);
@@ -64,18 +70,19 @@ Engine::Engine(std::shared_ptr<const GgufFile> file, const EngineOptions& option
       numerics_(numerics_of(parse_compute_mode(options.compute))),
       kv_dtype_(parse_kv_dtype(options.kv_dtype, numerics_)),
       backend_(create_backend(options.device, backend_options(options, numerics_))),
-      plan_(plan_of(file, *backend_, numerics_, kv_dtype_, options)),
+      plan_(plan_of(file, *backend_, numerics_, kv_dtype_, completed(options_, *backend_))),
       model_(text_model_variant(*file).load(file, importer(*backend_, options, plan_.weights), numerics_)) {
   options_.progress = nullptr;
-  kv_ = std::make_unique<KvCache>(model_->config(), KvCacheShape{kv_dtype_, plan_.n_ctx, options.micro_batch},
+  kv_ = std::make_unique<KvCache>(model_->config(), KvCacheShape{kv_dtype_, plan_.n_ctx, options_.micro_batch},
                                   [&](int64_t bytes) { return backend_->allocate(bytes); });
-  stepper_ = std::make_unique<Stepper>(*model_, *backend_, *kv_, std::min(options.micro_batch, plan_.n_ctx));
+  stepper_ = std::make_unique<Stepper>(*model_, *backend_, *kv_, std::min(options_.micro_batch, plan_.n_ctx));
 }
 
 MemoryPlan Engine::plan(std::shared_ptr<const GgufFile> file, const EngineOptions& options) {
   const Numerics numerics = numerics_of(parse_compute_mode(options.compute));
   const std::unique_ptr<Backend> backend = create_backend(options.device, backend_options(options, numerics));
-  return plan_of(file, *backend, numerics, parse_kv_dtype(options.kv_dtype, numerics), options);
+  EngineOptions chosen = options;
+  return plan_of(file, *backend, numerics, parse_kv_dtype(options.kv_dtype, numerics), completed(chosen, *backend));
 }
 
 void Engine::check_ids(std::span<const int32_t> ids) const {

@@ -199,7 +199,7 @@ def test_two_engines_in_two_threads(tiny: Callable[..., Path]) -> None:
 def test_too_large_is_an_error(tiny: Callable[..., Path]) -> None:
     """And the device works on."""
     with pytest.raises(MemoryPlanError, match="does not fit"):
-        Model(tiny("dense_e"), device="cuda", n_ctx=(1 << 31) - 1)
+        Model(tiny("dense_e"), device="cuda", n_ctx=1 << 30)
     with Model(tiny("dense_e"), device="cuda", n_ctx=64) as model:
         assert model.info.device == "cuda"
         plan = model.info.memory_plan

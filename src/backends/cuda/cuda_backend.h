@@ -16,6 +16,7 @@ class CudaBackend final : public Backend {
   std::string name() const override { return "cuda"; }
   // Memory that this backend holds counts as available to it.
   DeviceInfo device() const override;
+  int64_t micro_batch() const override { return 2048; }
   double read_speed() override;
 
   std::unique_ptr<Buffer> allocate(int64_t bytes) override;

@@ -158,8 +158,8 @@ class Builder : public StepBuilder {
     const LayerWeights& l = w.layers[static_cast<size_t>(i)];
     const int64_t d = c.layers[static_cast<size_t>(i)].head_dim;
     const KvLayer cache = kv_.layer(i);
-    const Var k = rope(norm(split_heads(linear(normed, l.k), d), l.k_norm), rope_of(i), num.inner, num.act);
-    const Var v = split_heads(linear(normed, l.v), d);  // [tokens, kv_heads, d]
+    const Var raw = split_heads(linear(normed, l.k), d), v = split_heads(linear(normed, l.v), d);
+    const Var k = rope(norm(raw, l.k_norm), rope_of(i), num.inner, num.act);  // [tokens, kv_heads, d]
     kv_write(k, v, g.external(cache.k, "k_cache"), g.external(cache.v, "v_cache"), positions_);
   }
 

@@ -105,9 +105,10 @@ class Builder : public StepBuilder {
     const LayerWeights& l = layer(i);
     const int64_t d = shape(i).head_dim;
     const KvLayer cache = kv_.layer(i);
-    const Var raw = split_heads(linear(normed, l.k), d);  // [tokens, kv_heads, d]
+    const Var raw = split_heads(linear(normed, l.k), d);                       // [tokens, kv_heads, d]
+    const Var raw_v = l.v.buffer ? split_heads(linear(normed, l.v), d) : raw;  // K = V: before k_norm
     const Var k = rope(norm(raw, l.k_norm), rope_of(rows, i), num.inner, num.act);
-    const Var v = unweighted_norm(l.v.buffer ? split_heads(linear(normed, l.v), d) : raw);  // K = V: before k_norm
+    const Var v = unweighted_norm(raw_v);
     kv_write(k, v, g.external(cache.k, "k_cache"), g.external(cache.v, "v_cache"), rows.positions);
   }
 
