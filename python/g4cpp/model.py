@@ -70,9 +70,9 @@ class Model:
         prompt tokens per pass; "auto" is what suits the device. kv_dtype: "f32", "f16", "bf16"; "auto" follows
         compute. kv_shared_skip: prompt tokens before the last skip the layers that only read the cache of others.
         repack: matrices are laid out anew in memory for fast instructions (bf16 and f16 modes); False leaves them as
-        in the file, on the CPU mapped and shared with other processes, and slower. progress: True shows a bar on a terminal's standard
-        error while a file of a gigabyte or more loads; a function is called with (file name, bytes done, bytes in
-        all), and what it raises ends the load.
+        in the file, on the CPU mapped and shared with other processes, and slower. progress: True shows a bar on a
+        terminal's standard error while a file of a gigabyte or more loads; a function is called with (file name, bytes
+        done, bytes in all), and what it raises ends the load.
         Raises FileError, GGUFError, ModelError, MemoryPlanError, DeviceError, ArgumentError.
         """
         from g4cpp import _core

@@ -27,8 +27,39 @@ __device__ __forceinline__ void load_weight(const RowOperand& weight, int64_t co
   for (int i = 0; i < kPiece; ++i) w[i] = 1.0f;
 }
 
-template <int kSteps>
+// What is known of a chain when it is compiled: nothing, or its operations and that all its rows have one type. Less
+// code is fetched sooner: a chain takes a few microseconds.
+struct AnyForm {
+  static constexpr bool kKnown = false;
+};
+template <DType kDtype, RowStep::Op... kOps>
+struct Form {
+  static constexpr bool kKnown = true;
+  static constexpr DType kType = kDtype;
+  __device__ static constexpr RowStep::Op op(int s) {
+    constexpr RowStep::Op all[] = {kOps...};
+    return all[s];
+  }
+};
+
+template <class F>
+__device__ __forceinline__ RowStep::Op op_of(const RowChain& c, int s) {
+  if constexpr (F::kKnown)
+    return F::op(s);
+  else
+    return c.step[s].op;
+}
+template <class F>
+__device__ __forceinline__ DType type_of(const RowOperand& t) {
+  if constexpr (F::kKnown)
+    return F::kType;
+  else
+    return t.dtype;
+}
+
+template <int kSteps, class F>
 __global__ void __launch_bounds__(1024) row_chain(const __grid_constant__ RowChain c) {
+  using Op = RowStep::Op;
   __shared__ float scratch[kWarp];
   release_successor();
   const int64_t column = static_cast<int64_t>(threadIdx.x) * kPiece, row = blockIdx.x;
@@ -36,21 +67,21 @@ __global__ void __launch_bounds__(1024) row_chain(const __grid_constant__ RowCha
   float operand[kSteps][kPiece] = {};
 #pragma unroll
   for (int s = 0; s < kSteps; ++s)
-    if (c.step[s].op == RowStep::Op::Norm && mine) load_weight(c.step[s].other, column, operand[s]);
+    if (op_of<F>(c, s) == Op::Norm && mine) load_weight(c.step[s].other, column, operand[s]);
   wait_for_predecessor();
   float x[kPiece] = {};
   if (mine) {
-    load_piece(row_of(c.x, row), c.x.dtype, column, x);
+    load_piece(row_of(c.x, row), type_of<F>(c.x), column, x);
 #pragma unroll
     for (int s = 0; s < kSteps; ++s) {
       const RowStep& step = c.step[s];
-      if (step.op != RowStep::Op::Add && step.op != RowStep::Op::Mul) continue;
+      if (op_of<F>(c, s) != Op::Add && op_of<F>(c, s) != Op::Mul) continue;
       if (step.one_number) {
         const float number = load(step.other.data, step.other.dtype, 0);
 #pragma unroll
         for (int i = 0; i < kPiece; ++i) operand[s][i] = number;
       } else {
-        load_piece(row_of(step.other, row), step.other.dtype, column, operand[s]);
+        load_piece(row_of(step.other, row), type_of<F>(step.other), column, operand[s]);
       }
     }
   }
@@ -58,19 +89,44 @@ __global__ void __launch_bounds__(1024) row_chain(const __grid_constant__ RowCha
 #pragma unroll
   for (int s = 0; s < kSteps; ++s) {
     const RowStep& step = c.step[s];
-    if (step.op == RowStep::Op::Norm) {
+    const Op op = op_of<F>(c, s);
+    const DType type = type_of<F>(step.out);
+    if (op == Op::Norm) {
       normalize(x, block_sum(squares(x), scratch), c.cols, step.value, operand[s]);
     } else {
 #pragma unroll
       for (int i = 0; i < kPiece; ++i)
-        x[i] = step.op == RowStep::Op::Add   ? __fadd_rn(x[i], operand[s][i])
-               : step.op == RowStep::Op::Mul ? __fmul_rn(x[i], operand[s][i])
-                                             : __fmul_rn(x[i], step.value);
+        x[i] = op == Op::Add   ? __fadd_rn(x[i], operand[s][i])
+               : op == Op::Mul ? __fmul_rn(x[i], operand[s][i])
+                               : __fmul_rn(x[i], step.value);
     }
 #pragma unroll
-    for (int i = 0; i < kPiece; ++i) x[i] = rounded(step.out.dtype, x[i]);
-    if (step.store && mine) store_piece(step.out.data + row * step.out.row_stride, step.out.dtype, column, x);
+    for (int i = 0; i < kPiece; ++i) x[i] = rounded(type, x[i]);
+    if (step.store && mine) store_piece(step.out.data + row * step.out.row_stride, type, column, x);
   }
+}
+
+// The kernel of a chain of these operations over rows of one type; nullptr for another chain.
+using ChainKernel = void (*)(RowChain);
+template <DType kType, RowStep::Op... kOps>
+ChainKernel kernel_of(const RowChain& c) {
+  constexpr RowStep::Op kOp[] = {kOps...};
+  bool same = c.count == sizeof...(kOps) && c.x.dtype == kType;
+  for (int s = 0; same && s < c.count; ++s) {
+    const RowStep& step = c.step[s];
+    const bool free = kOp[s] == RowStep::Op::Norm || kOp[s] == RowStep::Op::Scale || step.one_number;
+    same = step.op == kOp[s] && step.out.dtype == kType && (free || step.other.dtype == kType);
+  }
+  return same ? row_chain<sizeof...(kOps), Form<kType, kOps...>> : nullptr;
+}
+// Those of a layer's residual stream.
+template <DType kType>
+ChainKernel known_kernel(const RowChain& c) {
+  constexpr auto kNorm = RowStep::Op::Norm, kAdd = RowStep::Op::Add, kMul = RowStep::Op::Mul;
+  if (const ChainKernel k = kernel_of<kType, kNorm, kAdd>(c)) return k;
+  if (const ChainKernel k = kernel_of<kType, kNorm, kAdd, kNorm>(c)) return k;
+  if (const ChainKernel k = kernel_of<kType, kNorm, kAdd, kMul>(c)) return k;
+  return kernel_of<kType, kNorm, kAdd, kMul, kNorm>(c);
 }
 
 // A thread holds a piece of a head; its partner half a head away comes through shared memory.
@@ -122,11 +178,14 @@ unsigned threads_of(int64_t cols) {
 }  // namespace
 
 void launch_row_chain(const RowChain& chain, const DeviceLimits& limits, cudaStream_t stream) {
-  static constexpr void (*kKernels[])(RowChain) = {row_chain<1>, row_chain<2>, row_chain<3>, row_chain<4>,
-                                                   row_chain<5>};
-  static_assert(sizeof kKernels / sizeof kKernels[0] == RowChain::kMostSteps);
-  launch_overlapped(kKernels[chain.count - 1], limits.architecture, static_cast<unsigned>(chain.rows),
-                    threads_of(chain.cols), 0, stream, "a chain of row operations", chain);
+  static constexpr ChainKernel kAny[] = {row_chain<1, AnyForm>, row_chain<2, AnyForm>, row_chain<3, AnyForm>,
+                                         row_chain<4, AnyForm>, row_chain<5, AnyForm>};
+  static_assert(sizeof kAny / sizeof kAny[0] == RowChain::kMostSteps);
+  ChainKernel kernel = known_kernel<DType::BF16>(chain);
+  if (!kernel) kernel = known_kernel<DType::F32>(chain);
+  if (!kernel) kernel = kAny[chain.count - 1];
+  launch_overlapped(kernel, limits.architecture, static_cast<unsigned>(chain.rows), threads_of(chain.cols), 0, stream,
+                    "a chain of row operations", chain);
 }
 
 void launch_norm_rope(const NormRope& call, const DeviceLimits& limits, cudaStream_t stream) {
