@@ -32,8 +32,8 @@ std::vector<DeviceInfo> list_devices();
 // Loads a backend's shared library, checks that it was built with this core, and returns the name it registered.
 std::string load_backend_library(const std::string& path);
 
-// Loads, once, the backends of this engine that are libraries of their own, from beside the core. One that was not built
-// or cannot be loaded is a device that is not available, with the reason.
+// Loads, once, the backends of this engine that are libraries of their own, from beside the core. One that was not
+// built or cannot be loaded is a device that is not available, with the reason.
 void load_installed_backends();
 
 // Identifies the build; a loaded backend must carry the same.
