@@ -4,7 +4,7 @@
 
 namespace g4 {
 
-KvCache::KvCache(const TextConfig& config, const KvCacheShape& shape, const Allocate& allocate) : n_ctx_(shape.n_ctx) {
+KvCache::KvCache(const TextConfig& config, const KvCacheShape& shape, const Allocate& allocate) {
   for (int i = 0; i < config.n_layers(); ++i) {
     const LayerConfig& c = config.layers[static_cast<size_t>(i)];
     Layer layer;

@@ -63,7 +63,6 @@ class KvCache final : public KvView {
 
   std::vector<Layer> layers_;  // of KV-shared layers: empty
   std::vector<std::unique_ptr<Buffer>> buffers_;
-  int64_t n_ctx_ = 0;
   int64_t bytes_ = 0;
   int64_t window_ = 0;  // the widest ring's; 0 without rings
   int64_t slots_ = 0;   // of every ring

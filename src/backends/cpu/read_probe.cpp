@@ -12,7 +12,8 @@ constexpr size_t kPiece = size_t{1} << 20;
 
 typedef uint64_t Lane __attribute__((vector_size(64)));
 
-#if defined(__x86_64__)
+// The loader chooses among clones before a sanitizer's run time is ready for instrumented code.
+#if defined(__x86_64__) && !defined(G4CPP_SANITIZED)
 __attribute__((target_clones("avx512f", "avx2", "default")))
 #endif
 uint64_t

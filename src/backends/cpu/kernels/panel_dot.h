@@ -169,7 +169,7 @@ static inline void dot_tokens(const Weights& w, int64_t blocks, const PanelActiv
       x[i] = a.token(token + t + i, first);
       acc[i] = load_vector<RowFloats>(out + (t + i) * stride);
     }
-    if constexpr (kTokens == 1 && requires(Codes * out) { w.run_codes(0, 0, out); })
+    if constexpr (kTokens == 1 && requires(Codes * run) { w.run_codes(0, 0, run); })
       dot_runs<Format>(w, blocks, x[0], acc);
     else
       dot_blocks<Format, kTokens>(w, blocks, x, acc);

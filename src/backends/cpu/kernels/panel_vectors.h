@@ -112,7 +112,7 @@ struct ByteSum {
   RowInts sum{};
 
   G4_INLINE void add(Codes codes, int32_t quad) {
-#if defined(__AVX2__)
+#if defined(__AVX2__) && !defined(__AVX512F__)
     if constexpr (kShort) {
       const __m256i pairs = _mm256_maddubs_epi16((__m256i)codes, _mm256_set1_epi32(quad));
       sum = (RowInts)_mm256_add_epi16((__m256i)sum, pairs);
@@ -122,7 +122,7 @@ struct ByteSum {
     sum = dot4(sum, codes, quad);
   }
   G4_INLINE RowInts total() const {
-#if defined(__AVX2__)
+#if defined(__AVX2__) && !defined(__AVX512F__)
     if constexpr (kShort) return (RowInts)_mm256_madd_epi16((__m256i)sum, _mm256_set1_epi16(1));
 #endif
     return sum;
