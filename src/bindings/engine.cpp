@@ -8,29 +8,36 @@
 namespace g4 {
 namespace {
 
-// Calls the Python function at most every 50 ms, and lets Ctrl-C through.
-Poll throttled(const std::optional<py::function>& poll) {
-  using Clock = std::chrono::steady_clock;
-  const py::object function = poll ? py::object(*poll) : py::none();
-  return [function = function.ptr(), last = Clock::now()]() mutable {
-    if (Clock::now() - last < std::chrono::milliseconds(50)) return;
-    last = Clock::now();
+// Calls a Python function, if there is one, at most every 50 ms, and lets Ctrl-C through. The caller keeps the
+// function.
+class Throttle {
+ public:
+  explicit Throttle(const std::optional<py::function>& function)
+      : function_(function ? function->ptr() : nullptr), last_(Clock::now()) {}
+
+  template <class... Arguments>
+  void call(bool at_once, Arguments... arguments) {
+    if (!at_once && Clock::now() - last_ < std::chrono::milliseconds(50)) return;
+    last_ = Clock::now();
     py::gil_scoped_acquire acquire;
     if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-    if (function != Py_None) py::reinterpret_borrow<py::function>(function)();
-  };
+    if (function_) py::reinterpret_borrow<py::function>(function_)(arguments...);
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  PyObject* function_;
+  Clock::time_point last_;
+};
+
+Poll throttled(const std::optional<py::function>& poll) {
+  return [throttle = Throttle(poll)]() mutable { throttle.call(false); };
 }
 
-// The same of a load, with the bytes done and all there are; its end is always told.
+// Of a load: the bytes done and all there are; its end is always told.
 std::function<void(int64_t, int64_t)> throttled_progress(const std::optional<py::function>& progress) {
-  using Clock = std::chrono::steady_clock;
-  const py::object function = progress ? py::object(*progress) : py::none();
-  return [function = function.ptr(), last = Clock::now()](int64_t done, int64_t total) mutable {
-    if (done < total && Clock::now() - last < std::chrono::milliseconds(50)) return;
-    last = Clock::now();
-    py::gil_scoped_acquire acquire;
-    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-    if (function != Py_None) py::reinterpret_borrow<py::function>(function)(done, total);
+  return [throttle = Throttle(progress)](int64_t done, int64_t total) mutable {
+    throttle.call(done >= total, done, total);
   };
 }
 

@@ -14,12 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from make_goldens import FOLDER, KINDS, make_checkpoint
+from make_goldens import KINDS
 from numpy.typing import NDArray
-from test_goldens import Golden, nmse, widened
+from test_goldens import Golden, load_golden, nmse
 
 from g4cpp import Model, _core
-from g4cpp.convert import convert
 from g4cpp.errors import MemoryPlanError
 
 Array = NDArray[np.float32]
@@ -44,20 +43,7 @@ def engine(path: Path, device: str, compute: str, micro_batch: int = 64) -> _cor
 
 @pytest.fixture(scope="module", params=KINDS)
 def golden(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> CudaGolden:
-    folder = tmp_path_factory.mktemp(request.param)
-    data = np.load(FOLDER / f"{request.param}.npz")
-    path = folder / "model.gguf"
-    convert(make_checkpoint(request.param, folder / "checkpoint").folder, path, progress=False)
-    return CudaGolden(
-        path=path,
-        ids=data["ids"].tolist(),
-        columns=data["columns"],
-        f32=data["f32"],
-        bf16=widened(data["bf16"]),
-        hidden=widened(data["hidden"]),
-        routing=data["routing"],
-        same_rows=data["same_rows"],
-    )
+    return load_golden(CudaGolden, request.param, tmp_path_factory.mktemp(request.param))
 
 
 def rows_of(engine: _core.Engine, ids: list[int]) -> Array:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from g4cpp import Model, _core
 from g4cpp.convert import convert
 
 Array = NDArray[np.float32]
+GoldenT = TypeVar("GoldenT", bound="Golden")
 
 
 def nmse(a: Array, b: Array) -> float:
@@ -58,15 +60,14 @@ class Golden:
         return np.stack([trace[f"layer.{i}"] for i in range(len(self.hidden) - 1)])
 
 
-@pytest.fixture(scope="module", params=KINDS)
-def golden(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Golden:
-    folder = tmp_path_factory.mktemp(request.param)
-    data = np.load(FOLDER / f"{request.param}.npz")
-    tiny = make_checkpoint(request.param, folder / "checkpoint")
+def load_golden(of: type[GoldenT], kind: str, folder: Path) -> GoldenT:
+    """The committed arrays of `kind` beside its model, made again and converted in `folder`."""
+    data = np.load(FOLDER / f"{kind}.npz")
+    tiny = make_checkpoint(kind, folder / "checkpoint")
     assert digest(tiny) == str(data["digest"]), "numpy draws other weights: run make_goldens.py again"
     path = folder / "model.gguf"
     convert(tiny.folder, path, progress=False)
-    return Golden(
+    return of(
         path=path,
         ids=data["ids"].tolist(),
         columns=data["columns"],
@@ -76,6 +77,11 @@ def golden(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         routing=data["routing"],
         same_rows=data["same_rows"],
     )
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def golden(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Golden:
+    return load_golden(Golden, request.param, tmp_path_factory.mktemp(request.param))
 
 
 def test_f32(golden: Golden) -> None:
