@@ -143,7 +143,7 @@ __global__ void __launch_bounds__(TileShape<kType, kTileRows, kTileColumns>::kTh
         for (int j = 0; j < kColumnTiles / 2; ++j) {
           const int row = warp_column + j * 16 + lane / 16 * 8 + lane % 8;
           const int chunk = (part * kSlices + slice) * 2 + lane / 8 % 2;
-          load_fragments(b[slice][j], wt + tile_offset<S::kDepth>(row, chunk));
+          load_matrices(b[slice][j], wt + tile_offset<S::kDepth>(row, chunk));
         }
       float2 scale[kColumnTiles], minimum[kColumnTiles];
       if constexpr (S::kPanels) {
@@ -159,7 +159,7 @@ __global__ void __launch_bounds__(TileShape<kType, kTileRows, kTileColumns>::kTh
         uint32_t a[kSlices][4];
 #pragma unroll
         for (int slice = 0; slice < kSlices; ++slice)
-          load_fragments(a[slice], xs + tile_offset<S::kDepth>(warp_row + i * 16 + lane % 16,
+          load_matrices(a[slice], xs + tile_offset<S::kDepth>(warp_row + i * 16 + lane % 16,
                                                                (part * kSlices + slice) * 2 + lane / 16));
         float sums[4] = {};
         if constexpr (S::kMinimum) {
@@ -230,7 +230,7 @@ __global__ void __launch_bounds__(TileShape<kType, kTileRows, kTileColumns>::kTh
     convert_step(0);
     load_step(1);
     for (int step = 0; step < steps; ++step) {
-      wait_for_copies<S::kStages - 2>();
+      wait_copies<S::kStages - 2>();
       __syncthreads();
       copy_step(step + S::kStages - 1);
       if (step + 1 < steps) convert_step(step + 1);
@@ -239,7 +239,7 @@ __global__ void __launch_bounds__(TileShape<kType, kTileRows, kTileColumns>::kTh
     }
   } else {
     for (int step = 0; step < steps; ++step) {
-      wait_for_copies<S::kStages - 2>();
+      wait_copies<S::kStages - 2>();
       __syncthreads();
       copy_step(step + S::kStages - 1);
       multiply_step(step);
