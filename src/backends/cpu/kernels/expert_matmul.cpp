@@ -84,7 +84,7 @@ static void launch_panels(const CpuCall& call) {
     slots[e + 1] = slots[e] + static_cast<int32_t>(l.halves ? whole_tiles(pairs) : pairs);
   }
   std::byte* memory = call.scratch + l.order;
-  const PanelOperand operand = operand_at(kernel, memory, l.slots, l.k, l.halves);
+  const PanelOperand operand = operand_at(kernel, memory, l.slots, l.k, l.most, l.halves);
   const auto memory_of = [&](int thread) { return memory + l.operand + thread * l.thread.total; };
 
   parallel_for(*call.team, l.experts, [&](int64_t e, int thread) {

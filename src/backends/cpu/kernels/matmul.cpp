@@ -50,7 +50,7 @@ static void launch_panels(const CpuCall& call) {
   const KernelTensor &x = call.in[0], &w = call.in[1];
   const PanelKernel& kernel = *panel_kernel(w.dtype);
   const PanelLayout l = panel_layout(call, kernel);
-  const PanelOperand operand = operand_at(kernel, call.scratch, l.tokens, l.k, l.halves);
+  const PanelOperand operand = operand_at(kernel, call.scratch, l.tokens, l.k, l.tokens, l.halves);
   const auto memory_of = [&](int thread) { return call.scratch + l.operand + thread * l.thread.total; };
 
   parallel_rows(call, l.tokens, l.k, [&](int64_t t, int thread) {

@@ -43,42 +43,64 @@ struct StreamedPanel : Format {
   { Format::run_codes(first + b, j, out); }
 };
 
-// acc[t] += blocks [0, blocks) of a panel's part times the tokens' blocks from where x[t] points. Weights is a
-// StreamedPanel or an UnpackedPanel.
-template <class Format, int kTokens, class Weights>
-static G4_INLINE void dot_blocks(const Weights& w, int64_t blocks, TokenBlocks* x, RowFloats* acc) {
-  constexpr int kGroups = Format::kGroups, kQuads = 8 / kGroups;
-  constexpr int kChains = kTokens < 4 ? 2 : 1;  // of sums that wait for nothing but each other
+// A format whose codes meet paired activations, where shifting codes apart costs more than it spares.
+template <class Format>
+inline constexpr bool kPairs = !kWidens && requires(const Format& f, Codes* out) {
+  f.paired_codes(0, out);
+};
+
+// The same for paired activations.
+template <class Format>
+struct PairedPanel : StreamedPanel<Format> {
+  using StreamedPanel<Format>::StreamedPanel;
+  static constexpr bool kPaired = true;
+  G4_INLINE void codes(int64_t b, Codes* out) const { Format::paired_codes(this->first + b, out); }
+};
+
+// acc[t * kPanels + p] += blocks [0, blocks) of panel w[p]'s part times the tokens' blocks from where x[t] points.
+// Weights is a StreamedPanel, a PairedPanel or an UnpackedPanel.
+template <class Format, int kTokens, int kPanels, class Weights>
+static G4_INLINE void dot_blocks(const Weights* w, int64_t blocks, TokenBlocks* x, RowFloats* acc) {
+  constexpr int kGroups = Format::kGroups, kQuads = 8 / kGroups, kSums = kTokens * kPanels;
+  constexpr bool kPaired = requires { Weights::kPaired; };
+  // Of sums that wait for nothing but each other. Paired ones have two of high bytes: they count 256 and 16 times.
+  constexpr int kChains = kSums < 4 ? 2 : 1, kHighChains = kPaired ? 2 : kChains;
   for (int64_t b = 0; b < blocks; ++b) {
-    Codes codes[8];
-    RowFloats scale[kGroups], minimum[kGroups] = {};
-    w.prefetch(b);
-    w.codes(b, codes);
-    w.scales(b, scale, minimum);
-    RowInts sum[kTokens][kGroups];
+    Codes codes[kPanels][8];
+    RowFloats scale[kPanels][kGroups], minimum[kPanels][kGroups] = {};
+    for (int p = 0; p < kPanels; ++p) {
+      w[p].prefetch(b);
+      w[p].codes(b, codes[p]);
+      w[p].scales(b, scale[p], minimum[p]);
+    }
+    RowInts sum[kSums][kGroups];
     for (int g = 0; g < kGroups; ++g) {
       using Sum = ByteSum<Format::kFourBit>;
-      Sum high[kTokens][kChains], low[kTokens][kChains];
+      Sum high[kSums][kHighChains], low[kSums][kChains];
       if constexpr (!Format::kMinimum && !Sum::kShort)
-        for (int t = 0; t < kTokens; ++t) low[t][0].sum = all_rows(x[t].sums[g]);
+        for (int s = 0; s < kSums; ++s) low[s][0].sum = all_rows(x[s / kPanels].sums[g]);
       for (int j = g * kQuads; j < (g + 1) * kQuads; ++j)
-        for (int t = 0; t < kTokens; ++t) {
-          const int c = j % kChains;
-          high[t][c].add(codes[j], load_vector<int32_t>(x[t].codes + 4 * j));
-          low[t][c].add(codes[j], load_vector<int32_t>(x[t].codes + 32 + 4 * j));
+        for (int s = 0; s < kSums; ++s) {
+          const std::byte* quads = x[s / kPanels].codes + 4 * j;
+          const Codes weights = codes[s % kPanels][j];
+          high[s][kPaired ? j / 4 : j % kChains].add(weights, load_vector<int32_t>(quads));
+          low[s][j % kChains].add(weights, load_vector<int32_t>(quads + 32));
         }
-      for (int t = 0; t < kTokens; ++t) {
-        RowInts all[2] = {high[t][0].total(), low[t][0].total()};
-        for (int c = 1; c < kChains; ++c) all[0] += high[t][c].total(), all[1] += low[t][c].total();
-        sum[t][g] = (all[0] << 4) + all[1];
-        if constexpr (!Format::kMinimum && Sum::kShort) sum[t][g] += all_rows(x[t].sums[g]);
+      for (int s = 0; s < kSums; ++s) {
+        RowInts all[2] = {high[s][0].total(), low[s][0].total()};
+        if constexpr (kPaired) all[0] <<= 4;
+        for (int c = 1; c < kHighChains; ++c) all[0] += high[s][c].total();
+        for (int c = 1; c < kChains; ++c) all[1] += low[s][c].total();
+        sum[s][g] = (all[0] << 4) + all[1];
+        if constexpr (!Format::kMinimum && Sum::kShort) sum[s][g] += all_rows(x[s / kPanels].sums[g]);
       }
     }
-    for (int t = 0; t < kTokens; ++t) {
-      const RowFloats value = block_value<Format>(sum[t], scale, minimum, x[t].sums);
-      acc[t] = fma(value, all_rows(*x[t].scales), acc[t]);
-      x[t].next(kGroups);
+    for (int s = 0; s < kSums; ++s) {
+      const TokenBlocks& at = x[s / kPanels];
+      const RowFloats value = block_value<Format>(sum[s], scale[s % kPanels], minimum[s % kPanels], at.sums);
+      acc[s] = fma(value, all_rows(*at.scales), acc[s]);
     }
+    for (int t = 0; t < kTokens; ++t) x[t].next(kGroups);
   }
 }
 
@@ -157,6 +179,19 @@ struct UnpackedPanel {
   G4_INLINE std::byte* scales_of(int64_t b) const { return memory + b * kBlockBytes + kCodeBytes; }
 };
 
+// out[r] += ... for one token and two panels `panel_bytes` apart, whose sums share the loads of the activations' bytes
+// (as many as the weights').
+template <class Format>
+static inline void dot_two_panels(const PanelPart& at, int64_t panel_bytes, int64_t blocks, const PanelActivations& a,
+                                  int64_t token, int64_t first, float* out) {
+  const PairedPanel<Format> w[2] = {{at, first}, {{at.panel + panel_bytes, at.blocks, at.part}, first}};
+  TokenBlocks x = a.token(token, first);
+  RowFloats acc[2] = {load_vector<RowFloats>(out), load_vector<RowFloats>(out + kPanelRows)};
+  dot_blocks<Format, 1, 2>(w, blocks, &x, acc);
+  store_vector(out, acc[0]);
+  store_vector(out + kPanelRows, acc[1]);
+}
+
 // out[t * stride + r] += ... for `tokens` tokens from `token` on, as dot_blocks.
 template <class Format, int kTokens, class Weights>
 static inline void dot_tokens(const Weights& w, int64_t blocks, const PanelActivations& a, int64_t token,
@@ -172,7 +207,7 @@ static inline void dot_tokens(const Weights& w, int64_t blocks, const PanelActiv
     if constexpr (kTokens == 1 && requires(Codes * run) { w.run_codes(0, 0, run); })
       dot_runs<Format>(w, blocks, x[0], acc);
     else
-      dot_blocks<Format, kTokens>(w, blocks, x, acc);
+      dot_blocks<Format, kTokens, 1>(&w, blocks, x, acc);
     for (int i = 0; i < kTokens; ++i) store_vector(out + (t + i) * stride, acc[i]);
   }
   if constexpr (kTokens > 1)

@@ -36,6 +36,14 @@ static G4_INLINE void split_nibbles(const std::byte* q, Codes* out) {
   }
 }
 
+// The same for paired activations (panel_activations.h): codes 0-15, and the bytes as they are, which hold both codes.
+static G4_INLINE void paired_nibbles(const std::byte* q, Codes* out) {
+  for (int j = 0; j < 4; ++j) {
+    out[j + 4] = load_vector<Codes>(q + j * 64);
+    out[j] = out[j + 4] & 15;
+  }
+}
+
 // Adds 16 to the codes whose bit is set in their row's 32 bits.
 static G4_INLINE void add_fifth_bits(const std::byte* bits, Codes* codes) {
   const RowInts words = load_vector<RowInts>(bits);
@@ -71,6 +79,7 @@ struct PanelFormat<DType::Q4_0> : PanelScale {
   const std::byte* q;
   explicit PanelFormat(const PanelPart& at) : PanelScale(at), q(at.field(2, 4)) {}
   G4_INLINE void codes(int64_t b, Codes* out) const { split_nibbles(q + b * 256, out); }
+  G4_INLINE void paired_codes(int64_t b, Codes* out) const { paired_nibbles(q + b * 256, out); }
 };
 
 template <>
@@ -81,6 +90,7 @@ struct PanelFormat<DType::Q4_1> : PanelScaleMinimum {
   const std::byte* q;
   explicit PanelFormat(const PanelPart& at) : PanelScaleMinimum(at), q(at.field(4, 4)) {}
   G4_INLINE void codes(int64_t b, Codes* out) const { split_nibbles(q + b * 256, out); }
+  G4_INLINE void paired_codes(int64_t b, Codes* out) const { paired_nibbles(q + b * 256, out); }
 };
 
 template <>

@@ -61,13 +61,25 @@ static void quantized_product(const std::byte* panel, int64_t panel_bytes, int64
   const int64_t all = format_blocks<Format>(x.k);
   // Parts take turns over stretches that stay in the nearest caches; one part needs no turns.
   const int64_t most = kParts == 1 && tokens <= kFewTokens ? a.blocks : kStretch;
-  for (int64_t p = 0; p < panels; ++p)
+  int64_t p = 0;
+  if constexpr (kPairs<Format>)
+    for (; a.paired && tokens == 1 && p + 2 <= panels; p += 2)
+      for (int64_t first = 0; first < a.blocks; first += most)
+        for (int part = 0; part < kParts; ++part)
+          dot_two_panels<Format>({panel + p * panel_bytes, all, part}, panel_bytes,
+                                 a.blocks - first < most ? a.blocks - first : most, a, token, first,
+                                 out + p * kPanelRows + part * kLanes);
+  for (; p < panels; ++p)
     for (int64_t first = 0; first < a.blocks; first += most) {
       const int64_t blocks = a.blocks - first < most ? a.blocks - first : most;
       for (int part = 0; part < kParts; ++part) {
         const PanelPart at{panel + p * panel_bytes, all, part};
         float* rows = out + p * kPanelRows + part * kLanes;
-        if (tokens <= kFewTokens) {
+        if (kPairs<Format> && a.paired) {
+          if constexpr (kPairs<Format>)
+            dot_tokens<Format, kFewAtOnce>(PairedPanel<Format>(at, first), blocks, a, token, tokens, first, rows,
+                                           stride);
+        } else if (tokens <= kFewTokens) {
           dot_tokens<Format, kFewAtOnce>(StreamedPanel<Format>(at, first), blocks, a, token, tokens, first, rows,
                                          stride);
         } else {
@@ -100,8 +112,8 @@ template <class Format>
 static constexpr PanelKernel quantized_kernel(DType dtype) {
   constexpr int64_t kVectors = kStretch * UnpackedPanel<Format>::kBlockBytes;
   constexpr int64_t kHalves = kHasTiles ? kHalfStretch * 2 * kBf16Block * 32 : 0;
-  return {dtype, Format::kGroups, kSumFactor<Format>, quantized_product<Format>,
-          kHalves > kVectors ? kHalves : kVectors};
+  return {dtype,          Format::kGroups,           kSumFactor<Format>,
+          kPairs<Format>, quantized_product<Format>, kHalves > kVectors ? kHalves : kVectors};
 }
 
 template <DType... kTypes>
@@ -111,7 +123,7 @@ struct QuantizedPanels {
 using AllQuantizedPanels =
     QuantizedPanels<DType::Q8_0, DType::Q4_0, DType::Q4_1, DType::Q5_0, DType::Q5_1, DType::Q2_K, DType::Q3_K,
                     DType::Q4_K, DType::Q5_K, DType::Q6_K, DType::IQ4_NL, DType::IQ4_XS, DType::MXFP4>;
-static constexpr PanelKernel kBf16Panels{DType::BF16, 0, 0, bf16_product, 0};
+static constexpr PanelKernel kBf16Panels{DType::BF16, 0, 0, false, bf16_product, 0};
 
 // nullptr where a format has no panels.
 const PanelKernel* panel_kernel(DType dtype) {

@@ -23,6 +23,7 @@ struct PanelKernel {
   DType dtype;
   int64_t groups;      // 0: bfloat16
   int32_t sum_factor;  // see quantize_row
+  bool pairs;          // few tokens may be paired activations
   // out[t * stride + r] (zeroed) += panels [0, panels), panel_bytes apart, times tokens [token, token + tokens).
   void (*product)(const std::byte* panel, int64_t panel_bytes, int64_t panels, const PanelOperand& x, int64_t token,
                   int64_t tokens, float* out, int64_t stride, std::byte* scratch);
@@ -43,16 +44,19 @@ static G4_INLINE bool takes_halves(const PanelKernel& kernel, DType x, int64_t t
   return kHasHalves && x == DType::BF16 && (kHasTiles ? tokens > kFewTokens : kernel.groups == 0);
 }
 
-// Bytes of an operand of `rows` activations, and the operand in such memory.
+// Bytes of an operand of `rows` activations, and the operand in such memory. `tokens`: the most of a product.
 static inline int64_t operand_bytes(const PanelKernel& kernel, int64_t rows, int64_t k, bool halves) {
   if (halves) return whole_tiles(rows) * k * 2;
   if (kernel.groups) return align64(activation_bytes(rows, k / kActBlock, kernel.groups));
   return align64(rows * k * 4);
 }
 static inline PanelOperand operand_at(const PanelKernel& kernel, std::byte* memory, int64_t rows, int64_t k,
-                                      bool halves) {
+                                      int64_t tokens, bool halves) {
   if (halves) return {{}, nullptr, memory, k};
-  if (kernel.groups) return {activations_at(memory, rows, k / kActBlock, kernel.groups), nullptr, nullptr, k};
+  if (kernel.groups) {
+    const bool paired = kernel.pairs && tokens <= kFewTokens;
+    return {activations_at(memory, rows, k / kActBlock, kernel.groups, paired), nullptr, nullptr, k};
+  }
   return {{}, reinterpret_cast<float*>(memory), nullptr, k};
 }
 
@@ -92,12 +96,12 @@ static inline PanelScratch panel_scratch(const PanelKernel& kernel, int64_t k, i
   return {stretch, align64(product > k * 4 ? product : k * 4)};
 }
 
-// Panels of one task: enough work to hand out, few enough that results and unpacked weights stay in the cache. For
-// many tokens an even number: tiles take two at a time.
+// Panels of one task: enough work to hand out, few enough that results and unpacked weights stay in the cache. An even
+// number where there are enough: tiles and single tokens take two at a time.
 static G4_INLINE int64_t panels_per_task(int64_t panels, int64_t panel_bytes, int64_t tokens, int64_t threads) {
   const bool few = tokens <= kFewTokens;
   const int64_t wanted = few ? 64 * 1024 / panel_bytes : 8;
-  const int64_t fair = panels / (threads * 4), least = few ? 1 : 2;
+  const int64_t fair = panels / (threads * 4), least = few && panels < threads * 4 ? 1 : 2;
   const int64_t most = (fair < wanted ? fair : wanted) / least * least;
   return most < least ? least : (most > 16 ? 16 : most);
 }
