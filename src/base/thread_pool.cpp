@@ -1,17 +1,13 @@
 #include "base/thread_pool.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <cmath>
-#include <fstream>
-#include <set>
-#include <string>
 #include <system_error>
 #include <utility>
 
 #include "base/cgroup.h"
 #include "base/error.h"
+#include "base/topology.h"
 
 namespace g4 {
 namespace {
@@ -27,20 +23,18 @@ inline void pause() {
 #endif
 }
 
-int read_int(const std::string& path, int fallback) {
-  std::ifstream file(path);
-  int value = fallback;
-  return file >> value ? value : fallback;
-}
-
 }  // namespace
 
 ThreadPool::ThreadPool(int n_threads) {
   if (n_threads < 1 || n_threads > kMostThreads)
     fail<ArgumentError>("threads", "n_threads must be 1 to ", kMostThreads, ", got ", n_threads);
   stretches_ = std::vector<Stretch>(static_cast<size_t>(n_threads));
+  const Topology topology = read_topology();
+  const bool apart =
+      topology.cores.size() < topology.processors.size() && topology.cores.size() >= static_cast<size_t>(n_threads);
   try {
-    for (int i = 1; i < n_threads; ++i) workers_.emplace_back([this, i] { worker(i); });
+    for (int i = 1; i < n_threads; ++i)
+      workers_.emplace_back([this, i, kept = apart ? topology.cores : std::vector<int>()] { worker(i, kept); });
   } catch (const std::system_error& error) {
     const size_t started = workers_.size() + 1;
     stop();
@@ -106,7 +100,8 @@ void ThreadPool::work(int thread) {
   running_.fetch_sub(1, std::memory_order_acq_rel);
 }
 
-void ThreadPool::worker(int thread) {
+void ThreadPool::worker(int thread, const std::vector<int>& processors) {
+  if (!processors.empty()) run_on(processors);  // where the system refuses, threads run where it likes
   uint64_t seen = 0;
   for (;;) {
     for (int i = 0; i < kSpins && generation_.load(std::memory_order_acquire) == seen; ++i) pause();
@@ -121,17 +116,9 @@ void ThreadPool::worker(int thread) {
 }
 
 int default_thread_count() {
-  cpu_set_t allowed;
-  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return 1;
-  std::set<std::pair<int, int>> cores;
-  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-    if (!CPU_ISSET(cpu, &allowed)) continue;
-    const std::string topology = "/sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/topology/";
-    cores.emplace(read_int(topology + "physical_package_id", 0), read_int(topology + "core_id", cpu));
-  }
   // Threads beyond the quota would be stopped in the middle of a step, and the others wait for them.
   const double quota = std::floor(std::min(cgroup_limits().processors, 1e6));
-  return std::max(1, std::min(static_cast<int>(cores.size()), static_cast<int>(quota)));
+  return std::max(1, std::min(static_cast<int>(read_topology().cores.size()), static_cast<int>(quota)));
 }
 
 }  // namespace g4

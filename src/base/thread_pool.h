@@ -1,7 +1,8 @@
 // A persistent pool of threads that run one job at a time. A job is a function of a task index; the split of work into
 // tasks, and with it every result, does not depend on the thread count. Each thread walks through a stretch of
 // neighbouring tasks (their memory follows on, which prefetching likes) and then helps the others with theirs.
-// Waiting threads spin for a short while (decode steps follow each other closely), then sleep.
+// Waiting threads spin for a short while (decode steps follow each other closely), then sleep. Where cores have several
+// hardware threads and there are cores enough, the pool's threads keep to one of each core.
 #pragma once
 
 #include <atomic>
@@ -31,7 +32,7 @@ class ThreadPool {
 
  private:
   void stop();
-  void worker(int thread);
+  void worker(int thread, const std::vector<int>& processors);
   void work(int thread);
 
   std::vector<std::thread> workers_;

@@ -10,6 +10,7 @@
 #include "backends/cpu/weight_arena.h"
 #include "backends/host_buffer.h"
 #include "backends/registry.h"
+#include "base/core_turns.h"
 #include "base/thread_pool.h"
 
 namespace g4 {
@@ -49,8 +50,11 @@ class CpuExecutable final : public Executable {
   void keep(std::shared_ptr<const PlacedGraph> graph) { graph_ = std::move(graph); }
 
   void run(const Poll& poll) override {
+    if (steps_.empty()) return;
+    CoreTurns::Turn turn(process_cores(), steps_.front().call.team->size);
     for (const Step& step : steps_) {
       step.kernel->launch(step.call);
+      turn.pass();
       if (poll) poll();
     }
   }

@@ -17,6 +17,8 @@ WeightArena::Place WeightArena::take(size_t bytes) {
   if (!chunk_ || chunk_->size() - used_ < bytes) {
     chunk_ = std::make_shared<LazyMemory>(std::max(kChunk, align(bytes, kLargePage)) + kLargePage);
     chunk_->use_large_pages();
+    if (nodes_.size() > 1)
+      interleave({chunk_->data(), chunk_->size()}, nodes_);  // refused: they come from where they may
     const auto begin = reinterpret_cast<uintptr_t>(chunk_->data());
     used_ = align(begin, kLargePage) - begin;
   }

@@ -1,11 +1,14 @@
 // Memory for weights that the backend lays out itself: one after the other in large pages, so that reading them misses
-// no page table, and what is asked for beyond a matrix's end is the next matrix.
+// no page table, and what is asked for beyond a matrix's end is the next matrix. Of several memory nodes each gives
+// every so many pages: all cores read all weights.
 #pragma once
 
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "base/mapped_file.h"
+#include "base/topology.h"
 
 namespace g4 {
 
@@ -21,6 +24,7 @@ class WeightArena {
  private:
   std::shared_ptr<LazyMemory> chunk_;  // lives while a place in it does
   size_t used_ = 0;
+  const std::vector<int> nodes_ = read_topology().nodes;
 };
 
 }  // namespace g4
