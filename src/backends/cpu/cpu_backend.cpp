@@ -32,34 +32,50 @@ CpuCall call_over(const CallTensors& t, const OpParams* params, const CpuTeam* t
   return {t.in.data(), static_cast<int>(t.in.size()), t.out.data(), params, team, nullptr};
 }
 
+bool reads_results(const Graph& graph, const Node& node, const Node& of) {
+  for (ValueId in : node.inputs)
+    for (ValueId out : of.outputs)
+      if (graph.root(in) == graph.root(out)) return true;
+  return false;
+}
+
 class CpuExecutable final : public Executable {
  public:
-  struct Step {
-    const CpuKernel* kernel;
-    CallTensors tensors;
-    CpuCall call;
-  };
-
+  // `independent`: needs no result of the step before.
   void add(const CpuKernel* kernel, CallTensors tensors, const OpParams* params, const CpuTeam* team,
-           std::byte* scratch) {
-    steps_.push_back({kernel, std::move(tensors), {}});
-    Step& step = steps_.back();
-    step.call = call_over(step.tensors, params, team);
-    step.call.scratch = scratch;
+           std::byte* scratch, bool independent) {
+    CpuCall call = call_over(tensors, params, team);
+    call.scratch = scratch;
+    Step* last = steps_.empty() ? nullptr : &steps_.back();
+    if (!independent || !last || last->kernel != kernel || last->calls.size() == kMostJoined || !kernel->joins ||
+        !kernel->joins(last->calls[0], call))
+      last = &steps_.emplace_back(Step{kernel, {}, {}});
+    last->tensors.push_back(std::move(tensors));
+    last->calls.push_back(call);
   }
+  // Nodes in the last step.
+  size_t joined() const { return steps_.empty() ? 0 : steps_.back().calls.size(); }
   void keep(std::shared_ptr<const PlacedGraph> graph) { graph_ = std::move(graph); }
 
   void run(const Poll& poll) override {
     if (steps_.empty()) return;
-    CoreTurns::Turn turn(process_cores(), steps_.front().call.team->size);
+    CoreTurns::Turn turn(process_cores(), steps_.front().calls[0].team->size);
     for (const Step& step : steps_) {
-      step.kernel->launch(step.call);
+      if (step.calls.size() > 1)
+        step.kernel->launch_joined(step.calls.data(), static_cast<int>(step.calls.size()));
+      else
+        step.kernel->launch(step.calls[0]);
       turn.pass();
-      if (poll) poll();
+      for (size_t i = 0; poll && i < step.calls.size(); ++i) poll();
     }
   }
 
  private:
+  struct Step {
+    const CpuKernel* kernel;
+    std::vector<CallTensors> tensors;  // what the calls point to
+    std::vector<CpuCall> calls;        // more than one: joined
+  };
   std::vector<Step> steps_;
   std::shared_ptr<const PlacedGraph> graph_;  // owns the parameters
 };
@@ -134,13 +150,17 @@ class CpuBackend final : public Backend {
   std::unique_ptr<Executable> compile(std::shared_ptr<const PlacedGraph> graph, size_t first, size_t last,
                                       int64_t workspace_offset) override {
     auto executable = std::make_unique<CpuExecutable>();
+    const std::vector<Node>& nodes = graph->graph.nodes();
     for (size_t n = first; n < last; ++n) {
-      const Node& node = graph->graph.nodes()[n];
+      const Node& node = nodes[n];
+      bool independent = true;
+      for (size_t before = n - executable->joined(); before < n; ++before)
+        independent = independent && !reads_results(graph->graph, node, nodes[before]);
       std::vector<Tensor> inputs, outputs;
       for (ValueId id : node.inputs) inputs.push_back(graph->tensor(id));
       for (ValueId id : node.outputs) outputs.push_back(graph->tensor(id));
       executable->add(find(node.op->name), tensors_of(inputs, outputs), node.params.get(), &team_,
-                      graph->arena->host() + workspace_offset);
+                      graph->arena->host() + workspace_offset, independent);
     }
     executable->keep(std::move(graph));
     return executable;

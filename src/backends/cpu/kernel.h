@@ -31,7 +31,12 @@ struct CpuKernel {
   bool (*supports)(const CpuCall& call);
   int64_t (*workspace)(const CpuCall& call);  // nullptr: none
   void (*launch)(const CpuCall& call);
+  // Whether two calls that do not need each other's results gain by one launch, and that launch, for up to kMostJoined
+  // calls that join the first. nullptr: none do.
+  bool (*joins)(const CpuCall& first, const CpuCall& next) = nullptr;
+  void (*launch_joined)(const CpuCall* calls, int count) = nullptr;
 };
+inline constexpr int kMostJoined = 4;
 
 // One instruction set's kernels.
 struct CpuKernelSet {

@@ -46,27 +46,55 @@ static PanelLayout panel_layout(const CpuCall& call, const PanelKernel& kernel) 
   return l;
 }
 
-static void launch_panels(const CpuCall& call) {
-  const KernelTensor &x = call.in[0], &w = call.in[1];
-  const PanelKernel& kernel = *panel_kernel(w.dtype);
-  const PanelLayout l = panel_layout(call, kernel);
-  const PanelOperand operand = operand_at(kernel, call.scratch, l.tokens, l.k, l.tokens, l.halves);
-  const auto memory_of = [&](int thread) { return call.scratch + l.operand + thread * l.thread.total; };
+// Some panels of a call for some tokens.
+static void run_task(const CpuCall& call, const PanelLayout& l, const PanelKernel& kernel, const PanelOperand& operand,
+                     int64_t task, std::byte* memory) {
+  const KernelTensor& w = call.in[1];
+  const int64_t chunks = (l.tokens + l.chunk - 1) / l.chunk;
+  const int64_t first = task / chunks * l.per_task, token = task % chunks * l.chunk;
+  const int64_t panels = l.panels - first < l.per_task ? l.panels - first : l.per_task;
+  const int64_t tokens = l.tokens - token < l.chunk ? l.tokens - token : l.chunk;
+  auto* result = reinterpret_cast<float*>(memory + l.thread.stretch);
+  run_product(kernel, w.data + first * l.panel_bytes, l.panel_bytes, panels, operand, token, tokens, result,
+              panels * kPanelRows, memory);
+  store_result(call, result, panels * kPanelRows, token, tokens, first * kPanelRows, panels * kPanelRows);
+}
+
+// Calls with the same activations, which are prepared once; the tasks of all are handed out together.
+static void launch_panels(const CpuCall* calls, int count) {
+  const CpuCall& call = calls[0];
+  const KernelTensor& x = call.in[0];
+  const PanelKernel* kernels[kMostJoined];
+  PanelLayout layouts[kMostJoined];
+  int64_t ends[kMostJoined], thread_bytes = 0, tasks = 0;
+  for (int i = 0; i < count; ++i) {
+    kernels[i] = panel_kernel(calls[i].in[1].dtype);
+    const PanelLayout& l = layouts[i] = panel_layout(calls[i], *kernels[i]);
+    thread_bytes = l.thread.total > thread_bytes ? l.thread.total : thread_bytes;
+    ends[i] = tasks += (l.panels + l.per_task - 1) / l.per_task * ((l.tokens + l.chunk - 1) / l.chunk);
+  }
+  const PanelLayout& l = layouts[0];
+  const PanelOperand operand = operand_at(*kernels[0], call.scratch, l.tokens, l.k, l.tokens, l.halves);
+  const auto memory_of = [&](int thread) { return call.scratch + l.operand + thread * thread_bytes; };
 
   parallel_rows(call, l.tokens, l.k, [&](int64_t t, int thread) {
-    prepare_row(kernel, x, t, operand, t, reinterpret_cast<float*>(memory_of(thread)));
+    prepare_row(*kernels[0], x, t, operand, t, reinterpret_cast<float*>(memory_of(thread)));
   });
-  const int64_t chunks = (l.tokens + l.chunk - 1) / l.chunk;
-  parallel_for(*call.team, (l.panels + l.per_task - 1) / l.per_task * chunks, [&](int64_t task, int thread) {
-    const int64_t first = task / chunks * l.per_task, token = task % chunks * l.chunk;
-    const int64_t panels = l.panels - first < l.per_task ? l.panels - first : l.per_task;
-    const int64_t tokens = l.tokens - token < l.chunk ? l.tokens - token : l.chunk;
-    std::byte* stretch = memory_of(thread);
-    auto* result = reinterpret_cast<float*>(stretch + l.thread.stretch);
-    run_product(kernel, w.data + first * l.panel_bytes, l.panel_bytes, panels, operand, token, tokens, result,
-                panels * kPanelRows, stretch);
-    store_result(call, result, panels * kPanelRows, token, tokens, first * kPanelRows, panels * kPanelRows);
+  parallel_for(*call.team, tasks, [&](int64_t task, int thread) {
+    int i = 0;
+    while (task >= ends[i]) ++i;
+    run_task(calls[i], layouts[i], *kernels[i], operand, task - (i ? ends[i - 1] : 0), memory_of(thread));
   });
+}
+
+// Whether panels of both take the same operand.
+static bool joins(const CpuCall& first, const CpuCall& next) {
+  const KernelTensor &a = first.in[0], &b = next.in[0];
+  if (!first.in[1].panels || !next.in[1].panels || a.data != b.data || a.dtype != b.dtype || a.rank != b.rank)
+    return false;
+  for (int i = 0; i < a.rank; ++i)
+    if (a.dim[i] != b.dim[i] || a.stride[i] != b.stride[i]) return false;
+  return same_operand(*panel_kernel(first.in[1].dtype), *panel_kernel(next.in[1].dtype));
 }
 
 // Scratch: float32 activations [tokens, k], a pointer to each, then per thread a product's scratch and its result.
@@ -118,12 +146,12 @@ static int64_t workspace(const CpuCall& call) {
 
 static void launch(const CpuCall& call) {
   if (call.in[1].panels)
-    launch_panels(call);
+    launch_panels(&call, 1);
   else
     launch_rows(call);
 }
 
 extern const CpuKernel matmul_kernel;
-const CpuKernel matmul_kernel{"matmul", product_supported, workspace, launch};
+const CpuKernel matmul_kernel{"matmul", product_supported, workspace, launch, joins, launch_panels};
 
 }  // namespace g4::G4_ISA_NAMESPACE

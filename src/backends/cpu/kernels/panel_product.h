@@ -30,6 +30,11 @@ struct PanelKernel {
   int64_t stretch_bytes;  // of scratch for each product
 };
 
+// Whether the same prepared activations serve both.
+static G4_INLINE bool same_operand(const PanelKernel& a, const PanelKernel& b) {
+  return a.groups == b.groups && a.sum_factor == b.sum_factor && a.pairs == b.pairs;
+}
+
 // nullptr where a format has no panels on this instruction set. Defined in panel_kernels.cpp.
 const PanelKernel* panel_kernel(DType dtype);
 
