@@ -1,7 +1,6 @@
 # The CUDA language, for the architectures that the CUDA backend is built for. Machine code for each; PTX of 8.9 for
 # devices that none of them fits.
-set(G4CPP_CUDA_ARCHITECTURES "75-real;80-real;86-real;89;90a-real;120a-real" CACHE STRING
-    "CUDA architectures, as for CMAKE_CUDA_ARCHITECTURES")
+include(G4CudaCompiler)
 set(CMAKE_CUDA_ARCHITECTURES ${G4CPP_CUDA_ARCHITECTURES})
 set(CMAKE_CUDA_RUNTIME_LIBRARY Static)  # so that the library loads where there is no driver
 if(G4CPP_CCACHE AND NOT CMAKE_CUDA_COMPILER_LAUNCHER)
@@ -15,4 +14,3 @@ endif()
 set(CMAKE_CUDA_STANDARD 20)
 set(CMAKE_CUDA_STANDARD_REQUIRED ON)
 set(CMAKE_CUDA_EXTENSIONS OFF)
-find_package(CUDAToolkit REQUIRED)
