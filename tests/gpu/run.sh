@@ -53,7 +53,7 @@ make_file() {
 }
 
 sanitized() {  # a tool's own exit code tells what it found
-  compute-sanitizer --tool "$1" --error-exitcode 1 --print-limit 5 "$build/tests/ops/test_ops" --backend cuda ${op:+--op "$op"}
+  compute-sanitizer --tool "$1" --error-exitcode 1 --print-limit 5 "$build/tests/ops/test_ops" --backend cuda ${op:+"$op"}
 }
 
 case $part in
@@ -61,7 +61,7 @@ case $part in
     row "C++" bash -c "cmake --preset cuda -B '$build' -DG4CPP_BENCH=ON && cmake --build '$build' -j"
     row "Python package" env G4CPP_CUDA=ON "$python" -m pip install -q '.[test]'
     ;;
-  ops) row "op cases" "$build/tests/ops/test_ops" --backend cuda ${op:+--op "$op"} ;;
+  ops) row "op cases" "$build/tests/ops/test_ops" --backend cuda ${op:+"$op"} ;;
   models) row "models" "$build/tests/model/test_model_backends" ;;
   python) row "Python" "$python" -m pytest -q -p no:cacheprovider tests/python/test_cuda.py ;;
   memcheck | racecheck) row "$part" sanitized "$part" ;;
