@@ -56,7 +56,7 @@ void fill(const KvCache& kv, const TextConfig& config) {
   for (uint16_t& half : noise) half = static_cast<uint16_t>(0x3a00 + random() % 0x200 + random() % 2 * 0x8000);
   for (int i = 0; i < config.n_layers(); ++i) {
     if (!config.produces_kv(i)) continue;
-    for (const Tensor& t : {kv.layer(i).k, kv.layer(i).v})
+    for (const Tensor& t : {kv.layer(i, 0).k, kv.layer(i, 0).v})
       for (int64_t at = 0; at < t.bytes(); at += static_cast<int64_t>(noise.size() * 2))
         t.buffer->write(t.offset + at, noise.data(), std::min(static_cast<int64_t>(noise.size() * 2), t.bytes() - at));
   }
@@ -67,10 +67,11 @@ int run(const std::string& path, const Options& o) {
   const Numerics numerics = numerics_of(parse_compute_mode(o.compute));
   const auto backend = create_backend(o.device, {o.threads, numerics.act, true});
   const auto model = text_model_variant(*file).load(
-      file, [&](const HostWeights& w) { return backend->import(w); }, numerics);
+      file, [&](const HostWeights& w) { return backend->import(w); }, numerics, LayerPlaces());
   const int64_t span = std::max<int64_t>(512, o.tokens), total = o.depth + std::max(o.tokens, o.runs) + 1;
-  KvCache kv(model->config(), {numerics.act, total, span}, [&](int64_t bytes) { return backend->allocate(bytes); });
-  Stepper stepper(*model, *backend, kv, span);
+  KvCache kv(model->config(), {numerics.act, total, span}, LayerPlaces(),
+             [&](int64_t bytes, int) { return backend->allocate(bytes); });
+  Stepper stepper(*model, {backend.get()}, kv, span);
   const auto step = [&](int64_t position, int64_t tokens, int64_t wanted, const Poll& poll) -> const Program& {
     std::vector<int32_t> ids(static_cast<size_t>(tokens));
     for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int32_t>((position + static_cast<int64_t>(i)) % 997);

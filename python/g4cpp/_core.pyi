@@ -124,6 +124,17 @@ class Sampler:
         """Records a token of the prompt or the output for the penalties."""
     def sample(self, logits: NDArray[np.float32]) -> int: ...
 
+class PlacePlan:
+    """What lies on one device: consecutive layers, in the first place the embeddings too, in the last the head."""
+
+    device: str
+    first_layer: int
+    n_layers: int
+    weights: int
+    kv_cache: int
+    activations: int
+    reserve: int  # for the device's own use
+
 class MemoryPlan:
     """Bytes by purpose, computed before anything is allocated."""
 
@@ -132,8 +143,11 @@ class MemoryPlan:
     kv_snapshot: int
     activations: int
     total: int
+    host_weights: int  # of the weights: tables in host memory that another device reads there
     available: int
     n_ctx: int
+    places: list[PlacePlan]
+    note: str  # what did not fit and was placed elsewhere for that
 
 Poll = Callable[[], None]
 """Called now and then during long computations; what it raises stops the computation and propagates."""
@@ -156,10 +170,13 @@ class Engine:
         kv_dtype: str = "auto",
         kv_shared_skip: bool = True,
         repack: bool = True,
+        n_gpu_layers: int | None = None,
+        device_map: Sequence[tuple[str, int]] = (),
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         """n_ctx 0: the trained context or what memory allows; n_threads 0: the physical cores; micro_batch 0: what
-        suits the device. progress: called with
+        suits the device. n_gpu_layers: so many of the last layers, the head being the very last, on the GPU; -1: all;
+        None: as many as fit. device_map: devices with numbers of layers, -1 once for the rest. progress: called with
         the bytes of weights loaded and all there are; what it raises ends the load."""
     @staticmethod
     def plan(
@@ -170,10 +187,12 @@ class Engine:
         n_ctx: int = 0,
         micro_batch: int = 0,
         kv_dtype: str = "auto",
+        n_gpu_layers: int | None = None,
+        device_map: Sequence[tuple[str, int]] = (),
     ) -> MemoryPlan:
         """The memory plan without loading anything."""
     architecture: str
-    device: str
+    device: str  # "cuda", of several "cpu+cuda"
     compute: str
     kv_dtype: str
     n_ctx: int

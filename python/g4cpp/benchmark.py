@@ -156,7 +156,7 @@ def measure(
         n_parameters=info.n_parameters,
         file_bytes=info.file_bytes,
         device=info.device,
-        device_description=descriptions.get(info.device, ""),
+        device_description=", ".join(descriptions.get(name, "") for name in info.device.split("+")),
         compute=info.compute,
         kv_shared_skip=kv_shared_skip,
         micro_batch=info.micro_batch,

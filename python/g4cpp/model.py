@@ -21,6 +21,7 @@ from g4cpp.files import PathLike, open_gguf
 from g4cpp.generation import SharedEngine, TokenLoop, closed_error, poll
 from g4cpp.info import describe, free_memory
 from g4cpp.options import GenerationOptions, SamplingDefaults, make_sampler
+from g4cpp.placing import DeviceMap, parse_device_map, parse_gpu_layers
 from g4cpp.progress import Callback, progress_callback
 from g4cpp.streams import AnswerText, ChannelText, ChatStream, CompletionStream, TextSource
 from g4cpp.template import BUILT_IN, ChatTemplate
@@ -61,6 +62,8 @@ class Model:
         kv_dtype: str = "auto",
         kv_shared_skip: bool = True,
         repack: bool = True,
+        n_gpu_layers: int | Literal["all", "auto"] = "auto",
+        device_map: DeviceMap | None = None,
         progress: bool | Callback = False,
     ) -> None:
         """Loads `path`.
@@ -70,13 +73,19 @@ class Model:
         prompt tokens per pass; "auto" is what suits the device. kv_dtype: "f32", "f16", "bf16"; "auto" follows
         compute. kv_shared_skip: prompt tokens before the last skip the layers that only read the cache of others.
         repack: matrices are laid out anew in memory for fast instructions (bf16 and f16 modes); False leaves them as
-        in the file, on the CPU mapped and shared with other processes, and slower. progress: True shows a bar on a
+        in the file, on the CPU mapped and shared with other processes, and slower. n_gpu_layers: so many of the last
+        layers, the head being the very last (as llama.cpp counts), lie on the GPU and the rest on the CPU; "all" (or
+        -1, or more than there are); "auto" is all, or as many as fit. device_map: instead of device, the layers each
+        device holds, from the first on: {"cpu": 10, "cuda": "rest"}, pairs where one comes twice, or
+        "cpu=10,cuda=rest"; the embeddings lie with the first, the head with the last. progress: True shows a bar on a
         terminal's standard error while a file of a gigabyte or more loads; a function is called with (file name, bytes
         done, bytes in all), and what it raises ends the load.
         Raises FileError, GGUFError, ModelError, MemoryPlanError, DeviceError, ArgumentError.
         """
         from g4cpp import _core
 
+        gpu_layers = parse_gpu_layers(n_gpu_layers)
+        layers_of = parse_device_map(device_map)
         context = 0 if n_ctx == "auto" else _count("n_ctx", n_ctx)
         chunk = 0 if micro_batch == "auto" else _count("micro_batch", micro_batch)
         threads = 0 if n_threads is None else _count("n_threads", n_threads)
@@ -94,6 +103,8 @@ class Model:
                 kv_dtype=kv_dtype,
                 kv_shared_skip=bool(kv_shared_skip),
                 repack=bool(repack),
+                n_gpu_layers=gpu_layers,
+                device_map=layers_of,
                 progress=lambda done, total: tell(name, done, total),
             )
         self._shared = SharedEngine(engine)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from g4cpp import _core
 
 FinishReason = Literal["stop", "length", "interrupted"]
 """stop: the model ended or a stop string came. length: max_tokens or the context is full. interrupted: a
@@ -114,21 +117,47 @@ class ChatCompletion:
 
 
 @dataclass(frozen=True, slots=True)
+class PlacePlan:
+    """What lies on one device: consecutive layers, in the first place the embeddings too, in the last the
+    head. In bytes."""
+
+    device: str
+    first_layer: int
+    n_layers: int
+    weights: int
+    kv_cache: int
+    activations: int
+    reserve: int
+    """For the device's own use."""
+
+    @classmethod
+    def of(cls, place: object) -> PlacePlan:
+        """From the core's of the same fields."""
+        return cls(**{field.name: getattr(place, field.name) for field in fields(cls)})
+
+
+@dataclass(frozen=True, slots=True)
 class MemoryPlan:
-    """Bytes by purpose, as computed before anything is allocated."""
+    """Bytes by purpose, as computed before anything is allocated, and which device has what."""
 
     weights: int
     kv_cache: int
     kv_snapshot: int
     activations: int
     total: int
+    host_weights: int
+    """Of the weights: tables in host memory that another device reads there."""
     available: int
     n_ctx: int
+    places: list[PlacePlan]
+    note: str
+    """What did not fit and was placed elsewhere for that; empty: nothing."""
 
     @classmethod
-    def of(cls, plan: object) -> MemoryPlan:
+    def of(cls, plan: _core.MemoryPlan) -> MemoryPlan:
         """From the core's plan of the same fields."""
-        return cls(**{field.name: getattr(plan, field.name) for field in fields(cls)})
+        plain = {field.name: getattr(plan, field.name) for field in fields(cls)}
+        return cls(**plain | {"places": [PlacePlan.of(place) for place in plan.places]})
 
 
 @dataclass(frozen=True, slots=True)

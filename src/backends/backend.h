@@ -62,6 +62,15 @@ class Backend {
   // Bytes a second that the device reads its memory at, measured now; 0 where nothing measures it.
   virtual double read_speed() { return 0; }
 
+  // Whether kernels read host memory in place (HostWeights::stays_on_host), where their own has no room.
+  virtual bool reads_host_memory() const { return false; }
+  // Bytes the device needs beside `planned` ones for what is allocated after loading: for its own use, and while it
+  // loads weights of which the largest has so many bytes.
+  virtual int64_t reserve(int64_t largest_weight, int64_t planned) const {
+    (void)largest_weight, (void)planned;
+    return 0;
+  }
+
   // Zeroed memory, committed as it is touched where the device can do that. Throws MemoryError.
   virtual std::unique_ptr<Buffer> allocate(int64_t bytes) = 0;
   // Weights that lie in host memory (a mapped file) for this device: a view where it can read them in place, else a

@@ -86,6 +86,16 @@ std::vector<DeviceInfo> list_devices() {
   return devices;
 }
 
+DeviceInfo find_device(const std::string& name) {
+  for (const Entry& entry : snapshot())
+    if (entry.name == name) return entry.device();
+  DeviceInfo info;
+  info.name = name;
+  info.available = false;
+  info.reason = "unknown";
+  return info;
+}
+
 std::string load_backend_library(const std::string& path) {
   const DynamicLibrary library(path);
   using Text = const char* (*)();

@@ -28,6 +28,8 @@ struct BackendRegistration {
 std::unique_ptr<Backend> create_backend(const std::string& name, const BackendOptions& options);
 
 std::vector<DeviceInfo> list_devices();
+// Of one device; one that is not available where there is none of that name.
+DeviceInfo find_device(const std::string& name);
 
 // Loads a backend's shared library, checks that it was built with this core, and returns the name it registered.
 std::string load_backend_library(const std::string& path);

@@ -79,11 +79,15 @@ py::dict trace(Engine& e, const std::vector<int32_t>& ids, const std::optional<F
   return result;
 }
 
+using DeviceMap = std::vector<std::pair<std::string, int64_t>>;
+
 EngineOptions options_of(const std::string& device, const std::string& compute, int64_t n_ctx, int n_threads,
-                         int64_t micro_batch, const std::string& kv_dtype, bool kv_shared_skip, bool repack) {
+                         int64_t micro_batch, const std::string& kv_dtype, bool kv_shared_skip, bool repack,
+                         std::optional<int64_t> n_gpu_layers, const DeviceMap& device_map) {
   if (n_threads < 0)
     fail<ArgumentError>("threads", "n_threads must be positive, or 0 for the physical cores; got ", n_threads);
-  return {device, compute, n_ctx, n_threads, micro_batch, kv_dtype, kv_shared_skip, repack, {}};
+  return {device,         compute, n_ctx, n_threads,    micro_batch, kv_dtype,
+          kv_shared_skip, repack,  {},    n_gpu_layers, device_map};
 }
 
 std::vector<std::tuple<std::string, std::vector<int64_t>, bool>> tensor_table(const GgufFile& file) {
@@ -111,47 +115,64 @@ void bind_engine(py::module_& m) {
   m.def("load_backend", load_backend_library, py::arg("path"));
   m.def("tensor_table", tensor_table, py::arg("file"));
 
+  py::class_<PlacePlan>(m, "PlacePlan")
+      .def_readonly("device", &PlacePlan::device)
+      .def_readonly("first_layer", &PlacePlan::first_layer)
+      .def_readonly("n_layers", &PlacePlan::n_layers)
+      .def_readonly("weights", &PlacePlan::weights)
+      .def_readonly("kv_cache", &PlacePlan::kv_cache)
+      .def_readonly("activations", &PlacePlan::activations)
+      .def_readonly("reserve", &PlacePlan::reserve);
+
   py::class_<MemoryPlan>(m, "MemoryPlan")
       .def_readonly("weights", &MemoryPlan::weights)
       .def_readonly("kv_cache", &MemoryPlan::kv_cache)
       .def_readonly("kv_snapshot", &MemoryPlan::kv_snapshot)
       .def_readonly("activations", &MemoryPlan::activations)
       .def_property_readonly("total", &MemoryPlan::total)
+      .def_readonly("host_weights", &MemoryPlan::host_weights)
       .def_readonly("available", &MemoryPlan::available)
-      .def_readonly("n_ctx", &MemoryPlan::n_ctx);
+      .def_readonly("n_ctx", &MemoryPlan::n_ctx)
+      .def_readonly("places", &MemoryPlan::places)
+      .def_readonly("note", &MemoryPlan::note);
 
   py::class_<Engine>(m, "Engine")
       .def(py::init([](const std::shared_ptr<GgufFile>& file, const std::string& device, const std::string& compute,
                        int64_t n_ctx, int n_threads, int64_t micro_batch, const std::string& kv_dtype,
-                       bool kv_shared_skip, bool repack, const std::optional<py::function>& progress) {
-             EngineOptions o =
-                 options_of(device, compute, n_ctx, n_threads, micro_batch, kv_dtype, kv_shared_skip, repack);
+                       bool kv_shared_skip, bool repack, std::optional<int64_t> n_gpu_layers,
+                       const DeviceMap& device_map, const std::optional<py::function>& progress) {
+             EngineOptions o = options_of(device, compute, n_ctx, n_threads, micro_batch, kv_dtype, kv_shared_skip,
+                                          repack, n_gpu_layers, device_map);
              o.progress = throttled_progress(progress);
              py::gil_scoped_release release;
              return std::make_unique<Engine>(file, o);
            }),
            py::arg("file"), py::kw_only(), py::arg("device") = "auto", py::arg("compute") = "auto",
            py::arg("n_ctx") = 0, py::arg("n_threads") = 0, py::arg("micro_batch") = 0, py::arg("kv_dtype") = "auto",
-           py::arg("kv_shared_skip") = true, py::arg("repack") = true, py::arg("progress") = py::none())
+           py::arg("kv_shared_skip") = true, py::arg("repack") = true, py::arg("n_gpu_layers") = py::none(),
+           py::arg("device_map") = DeviceMap(), py::arg("progress") = py::none())
       .def_static(
           "plan",
           [](const std::shared_ptr<GgufFile>& file, const std::string& device, const std::string& compute,
-             int64_t n_ctx, int64_t micro_batch, const std::string& kv_dtype) {
-            const EngineOptions o = options_of(device, compute, n_ctx, 0, micro_batch, kv_dtype, true, true);
+             int64_t n_ctx, int64_t micro_batch, const std::string& kv_dtype, std::optional<int64_t> n_gpu_layers,
+             const DeviceMap& device_map) {
+            const EngineOptions o =
+                options_of(device, compute, n_ctx, 0, micro_batch, kv_dtype, true, true, n_gpu_layers, device_map);
             py::gil_scoped_release release;
             return Engine::plan(file, o);
           },
           py::arg("file"), py::kw_only(), py::arg("device") = "auto", py::arg("compute") = "auto", py::arg("n_ctx") = 0,
-          py::arg("micro_batch") = 0, py::arg("kv_dtype") = "auto")
+          py::arg("micro_batch") = 0, py::arg("kv_dtype") = "auto", py::arg("n_gpu_layers") = py::none(),
+          py::arg("device_map") = DeviceMap())
       .def_property_readonly("architecture", [](const Engine& e) { return e.config().architecture; })
-      .def_property_readonly("device", [](const Engine& e) { return e.backend().name(); })
+      .def_property_readonly("device", &Engine::device)
       .def_property_readonly("compute", &Engine::compute)
       .def_property_readonly("kv_dtype", [](const Engine& e) { return std::string(name(e.kv_dtype())); })
       .def_property_readonly("n_ctx", [](const Engine& e) { return e.memory_plan().n_ctx; })
       .def_property_readonly("n_ctx_train", [](const Engine& e) { return e.config().context; })
       .def_property_readonly("n_vocab", [](const Engine& e) { return e.config().vocab; })
       .def_property_readonly("n_layers", [](const Engine& e) { return e.config().n_layers(); })
-      .def_property_readonly("n_threads", [](const Engine& e) { return e.backend().n_threads(); })
+      .def_property_readonly("n_threads", &Engine::n_threads)
       .def_property_readonly("micro_batch", [](const Engine& e) { return e.options().micro_batch; })
       .def_property_readonly("hidden_size", [](const Engine& e) { return e.config().hidden; })
       .def_property_readonly("n_parameters", &Engine::n_parameters)

@@ -8,6 +8,7 @@ Var Graph::external(const Tensor& tensor, std::string name) {
   v.name = std::move(name);
   v.kind = ValueKind::External;
   v.tensor = tensor;
+  v.place = place_;
   values_.push_back(std::move(v));
   return {this, static_cast<ValueId>(values_.size() - 1)};
 }
@@ -34,6 +35,7 @@ std::vector<Var> Graph::append(const OpDef& op, std::shared_ptr<const OpParams> 
   Node node;
   node.op = &op;
   node.params = std::move(params);
+  node.place = place_;
   for (const Var& input : inputs) {
     G4_CHECK(input.graph == this, op.name);
     node.inputs.push_back(input.id);

@@ -4,6 +4,9 @@
 // intermediate (placed in an arena by the memory planner) or a view of another value. Nodes name their operation
 // through an OpDef and carry its parameters. Var is the handle that model code composes: `Var h = rms_norm(x, weight,
 // eps, out);`.
+//
+// Nodes and external values belong to places, numbers that the runtime gives to the devices of one model: what is
+// appended belongs to the place set last. What crosses between places is copied (backends/partition.h).
 #pragma once
 
 #include <cstdint>
@@ -52,6 +55,7 @@ struct Value {
   ValueId base = -1;        // of a view: the value it looks into (never itself a view)
   int64_t view_offset = 0;  // bytes into base
   bool output = false;      // kept until the end of the run
+  int place = 0;            // of an external: where its bytes lie
 };
 
 struct Node {
@@ -59,6 +63,7 @@ struct Node {
   std::shared_ptr<const OpParams> params;
   std::vector<ValueId> inputs;
   std::vector<ValueId> outputs;
+  int place = 0;
 
   template <class P>
   const P& as() const {
@@ -68,7 +73,11 @@ struct Node {
 
 class Graph {
  public:
-  // A value whose bytes already have a place.
+  // The place of what is appended from now on.
+  void set_place(int place) { place_ = place; }
+  int place() const { return place_; }
+
+  // A value whose bytes already lie somewhere.
   Var external(const Tensor& tensor, std::string name);
   // A view with the given shape and byte strides, `offset` bytes into `of`.
   Var view(Var of, const Shape& shape, const Strides& strides, int64_t offset);
@@ -88,6 +97,7 @@ class Graph {
   ValueId root(ValueId id) const { return value(id).kind == ValueKind::View ? value(id).base : id; }
 
  private:
+  int place_ = 0;
   std::vector<Value> values_;
   std::vector<Node> nodes_;
 };

@@ -6,6 +6,7 @@
 
 #include "graph/graph.h"
 #include "model/kv_view.h"
+#include "model/layer_places.h"
 #include "model/numerics.h"
 #include "model/step.h"
 #include "model/text_config.h"
@@ -20,6 +21,7 @@ class TextModel {
   virtual const Weights& weights() const = 0;
   // Appends the step to `graph`. Outputs: "logits" [n_wanted, vocab] F32 when n_wanted > 0; with trace also "embedding"
   // and "layer.N" [n_tokens, hidden], and "router_ids.N" [n_tokens, experts_used] of mixture-of-experts layers.
+  // The inputs lie in place 0.
   virtual void build(Graph& graph, const StepSpec& spec, const StepInputs& inputs, const KvView& kv) const = 0;
 };
 
@@ -29,7 +31,7 @@ struct TextModelVariant {
   TextConfig (*read_config)(const GgufFile& file);
   std::vector<TensorSpec> (*tensor_table)(const TextConfig& config, const GgufFile& file);
   std::unique_ptr<TextModel> (*load)(std::shared_ptr<const GgufFile> file, const ImportWeights& import,
-                                     const Numerics& numerics);
+                                     const Numerics& numerics, const LayerPlaces& places);
 };
 
 // By the file's general.architecture. Throws ModelError listing the known ones.

@@ -1,5 +1,6 @@
 #include "model/weights.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -20,7 +21,13 @@ Weights::Weights(std::shared_ptr<const GgufFile> file, ImportWeights import, con
   for (const TensorSpec& spec : table) table_[spec.name] = spec;
 }
 
-Tensor Weights::load(const std::string& name) {
+Tensor Weights::load(const std::string& name, int place) {
+  const auto entry = table_.find(name);
+  G4_CHECK(entry != table_.end(), name);
+  return load(name, place, entry->second.use);
+}
+
+Tensor Weights::load(const std::string& name, int place, WeightUse use) {
   const auto entry = table_.find(name);
   G4_CHECK(entry != table_.end(), name);
   const TensorSpec& spec = entry->second;
@@ -35,20 +42,39 @@ Tensor Weights::load(const std::string& name) {
   if (spec.use == WeightUse::Vector)
     for (float x : float_values(*tensor, spec.shape.elements()))
       if (!std::isfinite(x)) fail<ModelError>("weights", name, ": holds a value that is not finite");
-  DeviceWeights imported = import_({tensor->dtype, tensor->shape, spec.use, tensor->data, file_, true});
+  DeviceWeights imported = import_({tensor->dtype, tensor->shape, use, tensor->data, file_, true, place});
   buffers_.push_back(std::move(imported.buffer));
-  bytes_ += static_cast<int64_t>(tensor->data.size());
-  parameters_ += tensor->shape.elements();
+  const auto bytes = static_cast<int64_t>(tensor->data.size());
+  Share& share = shares_[place];
+  (imported.on_host ? share.host_bytes : share.bytes) += bytes;
+  if (!imported.on_host) share.largest = std::max(share.largest, bytes);
+  if (counted_.insert(name).second) parameters_ += tensor->shape.elements();
   Tensor loaded(tensor->dtype, tensor->shape, buffers_.back().get(), 0);
   loaded.layout = imported.layout;
   return loaded;
 }
 
-Tensor Weights::constant(const std::vector<float>& values) {
+Tensor Weights::constant(const std::vector<float>& values, int place) {
   const auto owned = std::make_shared<const std::vector<float>>(values);
   const Shape shape{static_cast<int64_t>(values.size())};
-  buffers_.push_back(import_({DType::F32, shape, WeightUse::Vector, std::as_bytes(std::span(*owned)), owned}).buffer);
+  HostWeights weights{DType::F32, shape, WeightUse::Vector, std::as_bytes(std::span(*owned)), owned};
+  weights.place = place;
+  buffers_.push_back(import_(weights).buffer);
   return Tensor(DType::F32, shape, buffers_.back().get(), 0);
+}
+
+TiedHead load_head(Weights& weights, const LayerPlaces& places) {
+  const std::string table = "token_embd.weight", head = "output.weight";
+  const int input = places.input(), output = places.output();
+  if (weights.has(head)) return {weights.load(table, input), weights.load(head, output)};
+  if (input != output) return {weights.load(table, input, WeightUse::Table), weights.load(table, output)};
+  const Tensor both = weights.load(table, input);
+  return {both, both};
+}
+
+Weights::Share Weights::share(int place) const {
+  const auto found = shares_.find(place);
+  return found == shares_.end() ? Share{} : found->second;
 }
 
 }  // namespace g4

@@ -2,46 +2,12 @@
 
 #include <algorithm>
 
-#include "backends/host_buffer.h"
-#include "backends/registry.h"
-#include "runtime/planning.h"
+#include "base/log.h"
 
 namespace g4 {
 namespace {
 
 constexpr size_t kMaxWanted = 64;  // as planned (planning.cpp): rows of logits of one step
-
-BackendOptions backend_options(const EngineOptions& options, const Numerics& numerics) {
-  return {options.n_threads, numerics.act, options.repack};
-}
-
-// The plan needs the weights' shapes and layouts only: they stay where they are.
-MemoryPlan plan_of(const std::shared_ptr<const GgufFile>& file, Backend& backend, const Numerics& numerics,
-                   DType kv_dtype, const EngineOptions& options) {
-  const auto model = text_model_variant(*file).load(
-      file,
-      [&](const HostWeights& weights) {
-        return DeviceWeights{std::make_unique<HostView>(weights.bytes, weights.keep_alive), backend.layout_of(weights)};
-      },
-      numerics);
-  return plan_memory(*model, backend, kv_dtype, options);
-}
-
-// Puts weights on the backend and tells how far the load has come.
-ImportWeights importer(Backend& backend, const EngineOptions& options, int64_t total) {
-  return [&backend, &options, total, done = int64_t{0}](const HostWeights& weights) mutable {
-    DeviceWeights imported = backend.import(weights);
-    done += static_cast<int64_t>(weights.bytes.size());
-    if (options.progress) options.progress(std::min(done, total), total);
-    return imported;
-  };
-}
-
-// What is left to the device, filled in.
-EngineOptions& completed(EngineOptions& options, const Backend& backend) {
-  if (options.micro_batch == 0) options.micro_batch = backend.micro_batch();
-  return options;
-}
 
 std::vector<float> read_floats(const Tensor& t) {
   const auto n = static_cast<size_t>(t.shape.elements());
@@ -69,20 +35,54 @@ Engine::Engine(std::shared_ptr<const GgufFile> file, const EngineOptions& option
     : options_(options),
       numerics_(numerics_of(parse_compute_mode(options.compute))),
       kv_dtype_(parse_kv_dtype(options.kv_dtype, numerics_)),
-      backend_(create_backend(options.device, backend_options(options, numerics_))),
-      plan_(plan_of(file, *backend_, numerics_, kv_dtype_, completed(options_, *backend_))),
-      model_(text_model_variant(*file).load(file, importer(*backend_, options, plan_.weights), numerics_)) {
+      deployment_(deploy(file, options, numerics_, kv_dtype_)) {
+  if (options_.micro_batch == 0) options_.micro_batch = deployment_.layout.micro_batch();
+  if (!memory_plan().note.empty()) warn(memory_plan().note);
+  try {
+    load(file);
+  } catch (const MemoryError& error) {
+    throw MemoryError(concat(error.what(), "; the plan: ", describe(memory_plan())));
+  }
   options_.progress = nullptr;
-  kv_ = std::make_unique<KvCache>(model_->config(), KvCacheShape{kv_dtype_, plan_.n_ctx, options_.micro_batch},
-                                  [&](int64_t bytes) { return backend_->allocate(bytes); });
-  stepper_ = std::make_unique<Stepper>(*model_, *backend_, *kv_, std::min(options_.micro_batch, plan_.n_ctx));
+}
+
+void Engine::load(const std::shared_ptr<const GgufFile>& file) {
+  const Layout& layout = deployment_.layout;
+  const MemoryPlan& plan = memory_plan();
+  const LayerPlaces places = layout.places();
+  const auto loaded = [&, done = int64_t{0}](int64_t bytes) mutable {
+    done += bytes;
+    if (options_.progress) options_.progress(std::min(done, plan.weights), plan.weights);
+  };
+  model_ = text_model_variant(*file).load(file, deployment_.importer(loaded), numerics_, places);
+  kv_ = std::make_unique<KvCache>(
+      model_->config(), KvCacheShape{kv_dtype_, plan.n_ctx, options_.micro_batch}, places,
+      [&](int64_t bytes, int place) { return layout.backends[static_cast<size_t>(place)]->allocate(bytes); });
+  stepper_ = std::make_unique<Stepper>(*model_, layout.backends, *kv_, std::min(options_.micro_batch, plan.n_ctx));
+  std::vector<int64_t> arenas;
+  for (const PlacePlan& place : plan.places) arenas.push_back(place.activations);
+  stepper_->reserve(arenas);
 }
 
 MemoryPlan Engine::plan(std::shared_ptr<const GgufFile> file, const EngineOptions& options) {
   const Numerics numerics = numerics_of(parse_compute_mode(options.compute));
-  const std::unique_ptr<Backend> backend = create_backend(options.device, backend_options(options, numerics));
-  EngineOptions chosen = options;
-  return plan_of(file, *backend, numerics, parse_kv_dtype(options.kv_dtype, numerics), completed(chosen, *backend));
+  return deploy(file, options, numerics, parse_kv_dtype(options.kv_dtype, numerics)).plan;
+}
+
+std::string Engine::device() const {
+  std::string names;
+  for (const DeviceUse& use : memory_plan().devices) {
+    const auto on = [&](const PlacePlan& place) { return place.device == use.device; };
+    if (std::any_of(memory_plan().places.begin(), memory_plan().places.end(), on))
+      names += (names.empty() ? "" : "+") + use.device;
+  }
+  return names;
+}
+
+int Engine::n_threads() const {
+  int threads = 1;
+  for (const Backend* backend : deployment_.layout.backends) threads = std::max(threads, backend->n_threads());
+  return threads;
 }
 
 void Engine::check_ids(std::span<const int32_t> ids) const {
@@ -90,8 +90,8 @@ void Engine::check_ids(std::span<const int32_t> ids) const {
   for (size_t i = 0; i < ids.size(); ++i)
     if (ids[i] < 0 || ids[i] >= config().vocab)
       fail<ArgumentError>("tokens", "token ", i, " has id ", ids[i], ", outside the vocabulary of ", config().vocab);
-  if (static_cast<int64_t>(ids.size()) > plan_.n_ctx)
-    throw ContextOverflowError(static_cast<int64_t>(ids.size()), plan_.n_ctx);
+  if (static_cast<int64_t>(ids.size()) > memory_plan().n_ctx)
+    throw ContextOverflowError(static_cast<int64_t>(ids.size()), memory_plan().n_ctx);
 }
 
 void Engine::truncate(int64_t n) {
@@ -155,8 +155,9 @@ void Engine::extend(std::span<const int32_t> ids, std::span<const int64_t> wante
 }
 
 StepWork Engine::work(int64_t n_tokens, int64_t depth) const {
-  if (n_tokens < 1 || depth < 0 || depth + n_tokens > plan_.n_ctx)
-    fail<ArgumentError>("work", n_tokens, " tokens after ", depth, ": 1 to ", plan_.n_ctx, " together expected");
+  if (n_tokens < 1 || depth < 0 || depth + n_tokens > memory_plan().n_ctx)
+    fail<ArgumentError>("work", n_tokens, " tokens after ", depth, ": 1 to ", memory_plan().n_ctx,
+                        " together expected");
   StepWork total;
   for (int64_t done = 0; done < n_tokens;) {
     const int64_t n = std::min(options_.micro_batch, n_tokens - done);
@@ -184,7 +185,7 @@ void Engine::snapshot() {
 
 void Engine::decode(int32_t id, const Poll& poll) {
   const auto position = static_cast<int64_t>(tokens_.size());
-  if (position >= plan_.n_ctx) throw ContextOverflowError(position + 1, plan_.n_ctx);
+  if (position >= memory_plan().n_ctx) throw ContextOverflowError(position + 1, memory_plan().n_ctx);
   check_ids({&id, 1});
   const int32_t row = 0;
   last_logits_.resize(static_cast<size_t>(config().vocab));
@@ -231,10 +232,9 @@ std::map<std::string, TraceArray> Engine::trace(std::span<const int32_t> ids, st
   kv_->wrote(n);
   const Program& program = stepper_->run(spec, {ids, 0, all}, {}, layer_inputs);
   std::map<std::string, TraceArray> arrays;
-  for (const Value& v : program.graph().values()) {
-    if (!v.output) continue;
-    const Tensor t = program.output(v.name);
-    arrays[v.name] = {t.shape, read_floats(t)};
+  for (const std::string& output : program.output_names()) {
+    const Tensor t = program.output(output);
+    arrays[output] = {t.shape, read_floats(t)};
   }
   return arrays;
 }

@@ -9,25 +9,12 @@
 #include <string>
 #include <vector>
 
+#include "runtime/deployment.h"
 #include "runtime/kv_cache.h"
-#include "runtime/memory_plan.h"
 #include "runtime/sampler.h"
 #include "runtime/stepper.h"
 
 namespace g4 {
-
-struct EngineOptions {
-  std::string device = "auto";
-  std::string compute = "auto";
-  int64_t n_ctx = 0;              // 0: the trained context, or what memory allows
-  int n_threads = 0;              // 0: the physical cores
-  int64_t micro_batch = 0;        // 0: what suits the device
-  std::string kv_dtype = "auto";  // auto: the compute mode's; f32, f16, bf16
-  bool kv_shared_skip = true;
-  bool repack = true;  // false: matrices stay as the file has them, mapped
-  // Called after each tensor of a load with the bytes done and all there are; what it throws ends the load.
-  std::function<void(int64_t done, int64_t total)> progress = {};
-};
 
 struct TraceArray {
   Shape shape;
@@ -42,8 +29,13 @@ class Engine {
   static MemoryPlan plan(std::shared_ptr<const GgufFile> file, const EngineOptions& options);
 
   const TextConfig& config() const { return model_->config(); }
-  const MemoryPlan& memory_plan() const { return plan_; }
-  const Backend& backend() const { return *backend_; }
+  const MemoryPlan& memory_plan() const { return deployment_.plan; }
+  // "cuda", or "cpu+cuda" of several, each once.
+  std::string device() const;
+  // The last place's, where the head runs.
+  const Backend& backend() const { return *deployment_.layout.backends.back(); }
+  // Of the CPU, where it is one of the devices.
+  int n_threads() const;
   const EngineOptions& options() const { return options_; }
   const char* compute() const { return name(numerics_.mode); }
   DType kv_dtype() const { return kv_dtype_; }
@@ -70,8 +62,11 @@ class Engine {
 
   // What computing n_tokens after `depth` others, with the last one's logits, has to read and add up.
   StepWork work(int64_t n_tokens, int64_t depth) const;
-  // Bytes a second that the device reads its memory at, measured now; 0 where nothing measures it.
-  double read_speed() { return backend_->read_speed(); }
+  // Bytes a second that the device reads its memory at, measured now; 0 where nothing measures it or
+  // several devices run.
+  double read_speed() {
+    return deployment_.layout.backends.size() == 1 ? deployment_.layout.backends[0]->read_speed() : 0;
+  }
 
   // One shot over `ids` from an empty cache; every layer's output (see _core.pyi). `layer_inputs` may be empty.
   std::map<std::string, TraceArray> trace(std::span<const int32_t> ids, std::span<const float> layer_inputs);
@@ -81,6 +76,7 @@ class Engine {
   // Goes back to the longest reusable prefix of `ids`, at most ids.size() - 1 tokens, and returns its length.
   int64_t rewind_to_prefix(std::span<const int32_t> ids);
   void truncate(int64_t n);
+  void load(const std::shared_ptr<const GgufFile>& file);
   // Computes ids from tokens().size() on, in micro-batches.
   void extend(std::span<const int32_t> ids, std::span<const int64_t> wanted, const Poll& poll,
               const std::function<void(size_t, std::span<const float>)>& row);
@@ -88,8 +84,7 @@ class Engine {
   EngineOptions options_;
   Numerics numerics_;
   DType kv_dtype_;
-  std::unique_ptr<Backend> backend_;
-  MemoryPlan plan_;  // before anything is loaded
+  Deployment deployment_;  // before anything is loaded
   std::unique_ptr<TextModel> model_;
   std::unique_ptr<KvCache> kv_;
   std::unique_ptr<Stepper> stepper_;

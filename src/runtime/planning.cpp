@@ -4,31 +4,32 @@
 #include <array>
 
 #include "backends/host_buffer.h"
+#include "backends/registry.h"
+#include "runtime/kv_cache.h"
+#include "runtime/stepper.h"
 
 namespace g4 {
 namespace {
 
 constexpr int64_t kLogitRows = 64;  // wanted rows of one step at most: Engine::logits cuts its chunks to this
+constexpr const char* kHost = "cpu";
 
-MemoryPlan plan_for(const TextModel& model, Backend& backend, DType kv_dtype, int64_t micro_batch, int64_t n_ctx,
-                    int64_t available) {
-  const KvCache cache(model.config(), {kv_dtype, n_ctx, micro_batch},
-                      [](int64_t bytes) { return std::make_unique<PhantomBuffer>(bytes); });
-  const int64_t chunk = std::min(micro_batch, n_ctx);
-  const int64_t rows = std::min(chunk, kLogitRows);
-  const std::array specs{StepSpec{1, 1}, StepSpec{chunk, 1}, StepSpec{chunk, 0}, StepSpec{chunk, rows},
-                         StepSpec{chunk, 1, false}};
-  MemoryPlan plan;
-  plan.weights = model.weights().bytes();
-  plan.kv_cache = cache.bytes();
-  plan.kv_snapshot = cache.snapshot_bytes();
-  plan.activations = Stepper::arena_bytes(model, backend, cache, specs);
-  plan.available = available;
-  plan.n_ctx = n_ctx;
-  return plan;
+void add_use(MemoryPlan& plan, const std::string& device, int64_t bytes, const std::function<int64_t()>& available) {
+  for (DeviceUse& use : plan.devices)
+    if (use.device == device) {
+      use.needed += bytes;
+      return;
+    }
+  plan.devices.push_back({device, bytes, available()});
 }
 
 }  // namespace
+
+int64_t Layout::micro_batch() const {
+  int64_t tokens = backends[0]->micro_batch();
+  for (const Backend* backend : backends) tokens = std::min(tokens, backend->micro_batch());
+  return tokens;
+}
 
 DType parse_kv_dtype(const std::string& text, const Numerics& numerics) {
   if (text == "auto") return numerics.act;
@@ -38,31 +39,66 @@ DType parse_kv_dtype(const std::string& text, const Numerics& numerics) {
   fail<ArgumentError>("kv_dtype", "unknown KV cache format '", text, "'; there are auto, f32, f16, bf16");
 }
 
-MemoryPlan plan_memory(const TextModel& model, Backend& backend, DType kv_dtype, const EngineOptions& options) {
-  const int64_t trained = model.config().context;
+void check_options(const EngineOptions& options) {
   if (options.n_ctx < 0)
     fail<ArgumentError>("n_ctx", "a positive length or 0 (automatic) expected, got ", options.n_ctx);
-  if (options.micro_batch < 1) fail<ArgumentError>("micro_batch", "at least 1 expected, got ", options.micro_batch);
-  const int64_t available = backend.device().memory_available;
-  const auto plan_at = [&](int64_t n_ctx) {
-    return plan_for(model, backend, kv_dtype, options.micro_batch, n_ctx, available);
-  };
-  MemoryPlan plan = plan_at(options.n_ctx > 0 ? options.n_ctx : trained);
-  if (plan.total() <= plan.available) return plan;
+  if (options.micro_batch < 0)
+    fail<ArgumentError>("micro_batch", "at least 1, or 0 (automatic), expected, got ", options.micro_batch);
+}
+
+MemoryPlan plan_at(const TextModel& model, const Layout& layout, DType kv_dtype, const EngineOptions& options,
+                   int64_t n_ctx) {
+  const LayerPlaces places = layout.places();
+  const int64_t micro_batch = options.micro_batch ? options.micro_batch : layout.micro_batch();
+  const KvCache cache(model.config(), {kv_dtype, n_ctx, micro_batch}, places,
+                      [](int64_t bytes, int) { return std::make_unique<PhantomBuffer>(bytes); });
+  const int64_t chunk = std::min(micro_batch, n_ctx);
+  const int64_t rows = std::min(chunk, kLogitRows);
+  const std::array specs{StepSpec{1, 1}, StepSpec{chunk, 1}, StepSpec{chunk, 0}, StepSpec{chunk, rows},
+                         StepSpec{chunk, 1, false}};
+  const std::vector<int64_t> arenas = Stepper::arena_bytes(model, layout.backends, cache, specs);
+  MemoryPlan plan;
+  plan.n_ctx = n_ctx;
+  plan.kv_snapshot = cache.snapshot_bytes();
+  int64_t first_layer = 0;
+  for (size_t i = 0; i < layout.backends.size(); ++i) {
+    const Backend& backend = *layout.backends[i];
+    const Weights::Share weights = model.weights().share(static_cast<int>(i));
+    const int64_t kv = cache.bytes(static_cast<int>(i));
+    const int64_t reserve = backend.reserve(weights.largest, kv + arenas[i]);
+    plan.places.push_back({backend.name(), first_layer, layout.layers[i], weights.bytes, kv, arenas[i], reserve});
+    add_use(plan, backend.name(), weights.bytes + kv + arenas[i] + reserve,
+            [&] { return backend.device().memory_available; });
+    first_layer += layout.layers[i];
+    plan.weights += weights.bytes + weights.host_bytes;
+    plan.host_weights += weights.host_bytes;
+    plan.kv_cache += kv;
+    plan.activations += arenas[i];
+  }
+  for (const DeviceUse& use : plan.devices) plan.available += use.available;
+  if (const int64_t on_host = plan.kv_snapshot + plan.host_weights)
+    add_use(plan, kHost, on_host, [] { return find_device(kHost).memory_available; });
+  return plan;
+}
+
+MemoryPlan plan_memory(const TextModel& model, const Layout& layout, DType kv_dtype, const EngineOptions& options) {
+  const int64_t trained = model.config().context;
+  const auto at = [&](int64_t n_ctx) { return plan_at(model, layout, kv_dtype, options, n_ctx); };
+  MemoryPlan plan = at(options.n_ctx > 0 ? options.n_ctx : trained);
+  if (plan.fits()) return plan;
   if (options.n_ctx == 0) {
     // The largest context that fits; the plan grows with n_ctx, so halving the interval finds it.
     constexpr int64_t kStep = 256;
     int64_t low = 0, high = trained / kStep;
     while (low < high) {
       const int64_t middle = (low + high + 1) / 2;
-      const MemoryPlan candidate = plan_at(middle * kStep);
-      if (candidate.total() <= candidate.available)
+      if (at(middle * kStep).fits())
         low = middle;
       else
         high = middle - 1;
     }
-    if (low > 0) return plan_at(low * kStep);
-    plan = plan_at(std::min(trained, kStep));
+    if (low > 0) return at(low * kStep);
+    plan = at(std::min(trained, kStep));
   }
   fail<MemoryError>("memory", "the model does not fit: ", describe(plan));
 }

@@ -42,27 +42,38 @@ std::vector<int32_t> input_values(const StepTokens& tokens) {
 
 }  // namespace
 
-Stepper::Stepper(const TextModel& model, Backend& backend, const KvView& kv, int64_t max_tokens)
+Stepper::Stepper(const TextModel& model, std::vector<Backend*> backends, const KvView& kv, int64_t max_tokens)
     : model_(model),
-      backend_(backend),
+      backends_(std::move(backends)),
       kv_(kv),
       max_tokens_(max_tokens),
-      inputs_(backend.allocate(kIntInputs * max_tokens * static_cast<int64_t>(sizeof(int32_t)))) {}
+      inputs_(backends_[0]->allocate(kIntInputs * max_tokens * static_cast<int64_t>(sizeof(int32_t)))),
+      arenas_(backends_.size()) {}
 
-int64_t Stepper::arena_bytes(const TextModel& model, Backend& backend, const KvView& kv,
-                             std::span<const StepSpec> specs) {
-  int64_t bytes = 0;
+std::vector<int64_t> Stepper::arena_bytes(const TextModel& model, std::span<Backend* const> backends, const KvView& kv,
+                                          std::span<const StepSpec> specs) {
+  std::vector<int64_t> bytes(backends.size());
   for (const StepSpec& spec : specs) {
     PhantomBuffer inputs(kIntInputs * spec.n_tokens * static_cast<int64_t>(sizeof(int32_t)));
     Graph graph;
     model.build(graph, spec, slice_inputs(&inputs, nullptr, model.config(), spec), kv);
-    bytes = std::max(bytes, Program(graph, backend).arena_bytes());
+    const Program program(graph, backends);
+    for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = std::max(bytes[i], program.arena_bytes(static_cast<int>(i)));
   }
   return bytes;
 }
 
 StepInputs Stepper::inputs_for(const StepSpec& spec) const {
   return slice_inputs(inputs_.get(), layer_inputs_.get(), model_.config(), spec);
+}
+
+void Stepper::reserve(std::span<const int64_t> bytes) {
+  for (size_t i = 0; i < arenas_.size(); ++i) {
+    if (bytes[i] == 0 || (arenas_[i] && arenas_[i]->size() >= bytes[i])) continue;
+    programs_.clear();  // they point into the old arena
+    arenas_[i].reset();
+    arenas_[i] = backends_[i]->allocate(bytes[i]);
+  }
 }
 
 StepWork Stepper::work(const StepSpec& spec, int64_t end) const {
@@ -80,17 +91,17 @@ Program& Stepper::program_for(const StepSpec& spec) {
   }
   Graph graph;
   model_.build(graph, spec, inputs_for(spec), kv_);
-  auto program = std::make_unique<Program>(graph, backend_);
-  if (!arena_ || arena_->size() < program->arena_bytes()) {
-    programs_.clear();  // they point into the old arena
-    arena_.reset();
-    arena_ = backend_.allocate(program->arena_bytes());
-  }
-  program->bind(*arena_);
+  auto program = std::make_unique<Program>(graph, backends_);
+  std::vector<int64_t> bytes;
+  for (size_t i = 0; i < backends_.size(); ++i) bytes.push_back(program->arena_bytes(static_cast<int>(i)));
+  reserve(bytes);
+  std::vector<Buffer*> arenas;
+  for (const auto& arena : arenas_) arenas.push_back(arena.get());
+  program->bind(arenas);
   for (const std::string& op : program->fallbacks()) {
     if (std::find(fallbacks_.begin(), fallbacks_.end(), op) != fallbacks_.end()) continue;
     fallbacks_.push_back(op);
-    warn(concat(backend_.name(), " does not run ", op, "; it runs on the CPU"));
+    warn(concat(backends_.back()->name(), " does not run ", op, "; it runs on the CPU"));
   }
   if (programs_.size() == kMaxPrograms) programs_.pop_back();
   programs_.push_front({spec, std::move(program)});
@@ -104,7 +115,7 @@ const Program& Stepper::run(const StepSpec& spec, const StepTokens& tokens, cons
   if (spec.teacher_forced) {
     const auto bytes = static_cast<int64_t>(layer_inputs.size_bytes());
     if (!layer_inputs_ || layer_inputs_->size() < bytes) {
-      layer_inputs_ = backend_.allocate(bytes);
+      layer_inputs_ = backends_[0]->allocate(bytes);
       programs_.remove_if([](const Compiled& c) { return c.spec.teacher_forced; });
     }
     layer_inputs_->write(0, layer_inputs.data(), bytes);

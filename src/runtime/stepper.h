@@ -22,11 +22,14 @@ struct StepTokens {
 
 class Stepper {
  public:
-  Stepper(const TextModel& model, Backend& backend, const KvView& kv, int64_t max_tokens);
+  // `backends`: of each place that the model lies in.
+  Stepper(const TextModel& model, std::vector<Backend*> backends, const KvView& kv, int64_t max_tokens);
 
-  // Bytes of arena that steps of these shapes need: the plan, from a cache of phantoms.
-  static int64_t arena_bytes(const TextModel& model, Backend& backend, const KvView& kv,
-                             std::span<const StepSpec> specs);
+  // Bytes of arena that steps of these shapes need in each place: the plan, from a cache of phantoms.
+  static std::vector<int64_t> arena_bytes(const TextModel& model, std::span<Backend* const> backends, const KvView& kv,
+                                          std::span<const StepSpec> specs);
+  // Makes the arenas at least so large, now rather than in the first step.
+  void reserve(std::span<const int64_t> bytes);
 
   // Runs one step; its outputs stay valid until the next. `layer_inputs` [n_layers, tokens, hidden] forces each layer's
   // input (tracing).
@@ -50,13 +53,13 @@ class Stepper {
   static constexpr size_t kMaxPrograms = 8;
 
   const TextModel& model_;
-  Backend& backend_;
+  std::vector<Backend*> backends_;
   const KvView& kv_;
   int64_t max_tokens_;
   std::unique_ptr<Buffer> inputs_;
   std::unique_ptr<Buffer> layer_inputs_;
-  std::unique_ptr<Buffer> arena_;
-  std::list<Compiled> programs_;  // most recently used first
+  std::vector<std::unique_ptr<Buffer>> arenas_;  // per place
+  std::list<Compiled> programs_;                 // most recently used first
   std::vector<std::string> fallbacks_;
 };
 

@@ -12,7 +12,9 @@ from g4cpp.cli.common import (
     ComputeOption,
     ContextOption,
     DebugOption,
+    DeviceMapOption,
     DeviceOption,
+    GpuLayersOption,
     MaxTokensOption,
     MinPOption,
     ModelOption,
@@ -56,6 +58,8 @@ def chat(
     seed: SeedOption = None,
     stop: StopOption = None,
     device: DeviceOption = "auto",
+    gpu_layers: GpuLayersOption = "auto",
+    device_map: DeviceMapOption = None,
     compute: ComputeOption = "auto",
     threads: ThreadsOption = None,
     repack: RepackOption = True,
@@ -80,7 +84,7 @@ def chat(
         "seed": seed,
         "stop": stop or (),
     }
-    with load(model, device, compute, threads, n_ctx, repack) as loaded:
+    with load(model, device, compute, threads, n_ctx, repack, gpu_layers, device_map) as loaded:
         talk = Conversation(loaded, system=system, thinking=thinking, template=source)
         talk.check()
         if sys.stdin.isatty():

@@ -22,6 +22,16 @@ ModelOption = Annotated[
     Path | None, typer.Option("-m", "--model", help="GGUF file; by default the demo model of g4cpp[demo].")
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="Where to run; see the devices command.")]
+GpuLayersOption = Annotated[
+    str,
+    typer.Option(
+        "-ngl", "--n-gpu-layers", help="Last layers on the GPU, the head counted as one: a number, all, auto (what fits)."
+    ),
+]
+DeviceMapOption = Annotated[
+    str | None,
+    typer.Option("--device-map", help="Layers of each device, as cpu=10,cuda=rest, instead of --device."),
+]
 ComputeOption = Annotated[str, typer.Option("--compute", help="auto, bf16, f32 or f16.")]
 ThreadsOption = Annotated[int | None, typer.Option("-t", "--threads", help="Default: one per physical core.")]
 RepackOption = Annotated[
@@ -45,10 +55,20 @@ StopOption = Annotated[
 
 
 def load(
-    path: Path, device: str, compute: str, threads: int | None, context: str, repack: bool
+    path: Path,
+    device: str,
+    compute: str,
+    threads: int | None,
+    context: str,
+    repack: bool,
+    gpu_layers: str,
+    device_map: str | None,
 ) -> Model:
-    """The model, with the context size parsed."""
+    """The model, with the context size and the number of layers parsed."""
     from g4cpp.model import Model
+    from g4cpp.placing import parse_gpu_layers
+
+    layers = parse_gpu_layers(gpu_layers)
 
     return Model(
         path,
@@ -57,6 +77,8 @@ def load(
         n_threads=threads,
         n_ctx=parse_context(context) or "auto",
         repack=repack,
+        n_gpu_layers="auto" if layers is None else layers,
+        device_map=device_map,
         progress=True,
     )
 

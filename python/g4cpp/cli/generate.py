@@ -11,7 +11,9 @@ from g4cpp.cli.common import (
     ComputeOption,
     ContextOption,
     DebugOption,
+    DeviceMapOption,
     DeviceOption,
+    GpuLayersOption,
     JsonOption,
     MaxTokensOption,
     MinPOption,
@@ -47,6 +49,8 @@ def generate(
     seed: SeedOption = None,
     stop: StopOption = None,
     device: DeviceOption = "auto",
+    gpu_layers: GpuLayersOption = "auto",
+    device_map: DeviceMapOption = None,
     compute: ComputeOption = "auto",
     threads: ThreadsOption = None,
     repack: RepackOption = True,
@@ -58,7 +62,7 @@ def generate(
     text = _prompt(prompt)
     if model is None:
         model, max_tokens = demo_file(max_tokens)
-    with load(model, device, compute, threads, n_ctx, repack) as loaded:
+    with load(model, device, compute, threads, n_ctx, repack, gpu_layers, device_map) as loaded:
         template = loaded.info.has_chat_template and not raw
         options: dict[str, Any] = {
             "max_tokens": max_tokens,

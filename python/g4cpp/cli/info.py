@@ -14,6 +14,9 @@ from g4cpp.cli.common import (
     ComputeOption,
     ContextOption,
     DebugOption,
+    DeviceMapOption,
+    DeviceOption,
+    GpuLayersOption,
     JsonOption,
     console,
     human_bytes,
@@ -34,6 +37,9 @@ def info(
     file: Annotated[Path, typer.Argument(help="GGUF file; of a split file, its first part.")],
     compute: ComputeOption = "auto",
     n_ctx: ContextOption = "auto",
+    device: DeviceOption = "auto",
+    gpu_layers: GpuLayersOption = "auto",
+    device_map: DeviceMapOption = None,
     tensors: Annotated[bool, typer.Option("--tensors/--no-tensors", help="Show the tensor table.")] = True,
     as_json: JsonOption = False,
     debug: DebugOption = False,
@@ -41,9 +47,17 @@ def info(
     """Show a file's metadata, tensors and memory plan."""
     from g4cpp.files import open_gguf
     from g4cpp.info import count_formats
+    from g4cpp.placing import parse_device_map, parse_gpu_layers
 
     opened = open_gguf(file)
-    plan = _plan(opened, compute, parse_context(n_ctx))
+    plan = _plan(
+        opened,
+        compute=compute,
+        n_ctx=parse_context(n_ctx),
+        device=device,
+        n_gpu_layers=parse_gpu_layers(gpu_layers),
+        device_map=parse_device_map(device_map),
+    )
     facts = {
         "path": opened.path,
         "version": opened.version,
@@ -79,7 +93,7 @@ def info(
     out.print(_plan_text(plan))
 
 
-def _plan(file: _core.GgufFile, compute: str, n_ctx: int) -> MemoryPlan | str:
+def _plan(file: _core.GgufFile, **options: Any) -> MemoryPlan | str:
     """The plan, or why there is none."""
     from g4cpp import _core
     from g4cpp.types import MemoryPlan
@@ -87,7 +101,7 @@ def _plan(file: _core.GgufFile, compute: str, n_ctx: int) -> MemoryPlan | str:
     if not file.tensors():
         return "none: the file holds no weights"
     try:
-        return MemoryPlan.of(_core.Engine.plan(file, compute=compute, n_ctx=n_ctx))
+        return MemoryPlan.of(_core.Engine.plan(file, **options))
     except (ModelError, MemoryPlanError) as error:
         return f"none: {error}"
 
@@ -95,10 +109,25 @@ def _plan(file: _core.GgufFile, compute: str, n_ctx: int) -> MemoryPlan | str:
 def _plan_text(plan: MemoryPlan | str) -> Any:
     if isinstance(plan, str):
         return f"memory plan: {plan}"
+    from rich.console import Group
+
+    from g4cpp.placing import place_text
+
     table = plain_table(f"memory plan, context of {plan.n_ctx}", ">size")
     for name in ("weights", "kv_cache", "kv_snapshot", "activations", "total", "available"):
         table.add_row(name.replace("_", " "), human_bytes(getattr(plan, name)))
-    return table
+        if name == "weights" and plan.host_weights:
+            table.add_row("  of it tables in host memory", human_bytes(plan.host_weights))
+    parts: list[Any] = [table]
+    if len(plan.places) > 1:
+        places = plain_table("device", "holds", ">weights", ">kv cache", ">activations", ">reserve")
+        for index, place in enumerate(plan.places):
+            sizes = (place.weights, place.kv_cache, place.activations, place.reserve)
+            places.add_row(place.device, place_text(plan.places, index), *map(human_bytes, sizes))
+        parts.append(places)
+    if plan.note:
+        parts.append(plan.note)
+    return Group(*parts)
 
 
 def _plan_json(plan: MemoryPlan | str) -> Any:

@@ -27,17 +27,25 @@ DeviceLimits limits_of_device() {
 }  // namespace
 
 Context::Context() : limits_(limits_of_device()) {
-  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "creating a stream");
-  check(cudaMallocHost(reinterpret_cast<void**>(&pinned_), 2 * kReadPiece), "pinning host memory");
-  for (cudaEvent_t& event : arrived_)
-    check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "creating an event");
+  try {
+    check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "creating a stream");
+    check(cudaMallocHost(reinterpret_cast<void**>(&pinned_), 2 * kReadPiece), "pinning host memory");
+    for (cudaEvent_t& event : arrived_)
+      check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "creating an event");
+  } catch (...) {
+    release();
+    throw;
+  }
 }
 
-Context::~Context() {
-  cudaStreamSynchronize(stream_);
-  for (cudaEvent_t event : arrived_) cudaEventDestroy(event);
+Context::~Context() { release(); }
+
+void Context::release() {
+  if (stream_) cudaStreamSynchronize(stream_);
+  for (cudaEvent_t event : arrived_)
+    if (event) cudaEventDestroy(event);
   cudaFreeHost(pinned_);
-  cudaStreamDestroy(stream_);
+  if (stream_) cudaStreamDestroy(stream_);
 }
 
 void Context::check_run(cudaError_t error) const {
@@ -72,6 +80,25 @@ void Context::copy_to_host(void* target, const std::byte* source, int64_t bytes)
                   size_of(i - 1));
     }
   }
+}
+
+PinnedMemory::PinnedMemory(std::shared_ptr<Context> context, int64_t bytes) : context_(std::move(context)) {
+  const auto size = static_cast<size_t>(std::max<int64_t>(bytes, 1));
+  const cudaError_t error = cudaHostAlloc(reinterpret_cast<void**>(&host_), size, cudaHostAllocMapped);
+  if (error == cudaErrorMemoryAllocation) {
+    (void)cudaGetLastError();  // it is reported here, not by the next launch
+    fail<MemoryError>("memory", "cuda: ", bytes, " bytes of pinned host memory asked for, refused");
+  }
+  context_->check_run(error);
+  const cudaError_t mapping = cudaHostGetDevicePointer(reinterpret_cast<void**>(&device_), host_, 0);
+  if (mapping == cudaSuccess) return;
+  cudaFreeHost(host_);
+  context_->check_run(mapping);
+}
+
+PinnedMemory::~PinnedMemory() {
+  cudaStreamSynchronize(context_->stream());  // what was enqueued may still read it
+  cudaFreeHost(host_);
 }
 
 DeviceMemory::DeviceMemory(std::shared_ptr<Context> context, int64_t bytes)

@@ -41,6 +41,7 @@ class Context {
 
  private:
   friend class DeviceMemory;
+  void release();
   static constexpr int64_t kReadPiece = int64_t{1} << 19;
 
   cudaStream_t stream_ = nullptr;
@@ -49,6 +50,23 @@ class Context {
   std::string running_ = "start";
   std::byte* pinned_ = nullptr;  // two pieces that reads go through
   std::array<cudaEvent_t, 2> arrived_{};
+};
+
+// Host memory that the device reads in place, freed with the object. Throws MemoryError with the bytes asked for.
+class PinnedMemory {
+ public:
+  PinnedMemory(std::shared_ptr<Context> context, int64_t bytes);
+  ~PinnedMemory();
+  PinnedMemory(const PinnedMemory&) = delete;
+  PinnedMemory& operator=(const PinnedMemory&) = delete;
+
+  std::byte* host() const { return host_; }
+  std::byte* device() const { return device_; }
+
+ private:
+  std::shared_ptr<Context> context_;
+  std::byte* host_ = nullptr;
+  std::byte* device_ = nullptr;
 };
 
 // Bytes of device memory, freed with the object. Contents are undefined. Throws MemoryError with the bytes asked for

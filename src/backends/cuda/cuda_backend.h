@@ -19,6 +19,10 @@ class CudaBackend final : public Backend {
   int64_t micro_batch() const override { return 2048; }
   double read_speed() override;
 
+  bool reads_host_memory() const override { return true; }
+  int64_t reserve(int64_t largest_weight, int64_t planned) const override {
+    return WeightStore::reserve(largest_weight, planned);
+  }
   std::unique_ptr<Buffer> allocate(int64_t bytes) override;
   DeviceWeights import(const HostWeights& weights) override;
   TensorLayout layout_of(const HostWeights& weights) const override;

@@ -1,4 +1,4 @@
-// A range of device memory as the graph sees it.
+// A range of memory that the device addresses, as the graph sees it: its own, or pinned on the host.
 #pragma once
 
 #include <memory>
@@ -10,9 +10,8 @@ namespace g4::cuda {
 
 class DeviceBuffer final : public Buffer {
  public:
-  // `bytes` from `data` on, inside `memory`.
-  DeviceBuffer(std::shared_ptr<Context> context, std::shared_ptr<const DeviceMemory> memory, std::byte* data,
-               int64_t bytes)
+  // `bytes` from `data` on, a pointer of the device's, inside `memory`.
+  DeviceBuffer(std::shared_ptr<Context> context, std::shared_ptr<const void> memory, std::byte* data, int64_t bytes)
       : context_(std::move(context)), memory_(std::move(memory)), data_(data), bytes_(bytes) {}
 
   int64_t size() const override { return bytes_; }
@@ -29,7 +28,7 @@ class DeviceBuffer final : public Buffer {
 
  private:
   std::shared_ptr<Context> context_;
-  std::shared_ptr<const DeviceMemory> memory_;
+  std::shared_ptr<const void> memory_;
   std::byte* data_;
   int64_t bytes_;
 };

@@ -17,19 +17,26 @@ class WeightStore {
   explicit WeightStore(std::shared_ptr<Context> context) : context_(std::move(context)) {}
   // Throws MemoryError.
   DeviceWeights import(const HostWeights& weights, TensorLayout layout);
+  // Bytes beside `planned` ones for what is allocated after loading: what chunks leave unused, the copy from which the
+  // largest matrix is packed, and what the driver takes for code and recorded steps.
+  static int64_t reserve(int64_t largest_weight, int64_t planned);
   // Frees what only loading needs; the next import makes it anew.
   void end_loading();
 
  private:
   // Bytes that begin at a multiple of kAlignment and are followed by kTail readable ones.
   std::unique_ptr<class DeviceBuffer> take(int64_t bytes);
+  struct Staging;
+  Staging& staging();
   void upload(const HostWeights& weights, std::byte* target);
+  DeviceWeights keep_on_host(const HostWeights& weights);
 
   // Pinned memory that a file's bytes pass through, one half being filled while the other crosses.
   struct Staging {
     Staging();
     ~Staging();
     static constexpr int64_t kHalf = int64_t{1} << 25;
+    void copy(std::byte* target, std::span<const std::byte> source);
     ThreadPool pool;
     std::byte* memory = nullptr;
     std::array<cudaEvent_t, 2> crossed{};

@@ -86,17 +86,18 @@ std::vector<TensorSpec> tensor_table(const TextConfig& c, const GgufFile&) {
   return table;
 }
 
-ModelWeights load_weights(Weights& weights, const TextConfig& c) {
+ModelWeights load_weights(Weights& weights, const TextConfig& c, const LayerPlaces& places) {
   ModelWeights m;
-  m.token_embd = weights.load("token_embd.weight");
-  m.output = weights.has("output.weight") ? weights.load("output.weight") : m.token_embd;
-  m.output_norm = weights.load("output_norm.weight");
+  const TiedHead head = load_head(weights, places);
+  m.token_embd = head.token_embd;
+  m.output = head.output;
+  m.output_norm = weights.load("output_norm.weight", places.output());
   const int64_t head_dim = c.layers[0].head_dim;
-  m.inv_freq_sliding = weights.constant(inverse_frequencies(c.rope_sliding, head_dim));
-  m.inv_freq_global = weights.constant(inverse_frequencies(c.rope_global, head_dim));
+  m.inv_freq_sliding = weights.constant(inverse_frequencies(c.rope_sliding, head_dim), places.input());
+  m.inv_freq_global = weights.constant(inverse_frequencies(c.rope_global, head_dim), places.input());
   for (int i = 0; i < c.n_layers(); ++i) {
     const auto load = [&](const char* name) {
-      return weights.load("blk." + std::to_string(i) + "." + name + ".weight");
+      return weights.load("blk." + std::to_string(i) + "." + name + ".weight", places.of(i));
     };
     m.layers.push_back({load("attn_norm"), load("attn_q"), load("attn_k"), load("attn_v"), load("attn_q_norm"),
                         load("attn_k_norm"), load("attn_output"), load("post_attention_norm"), load("ffn_norm"),
@@ -108,34 +109,41 @@ ModelWeights load_weights(Weights& weights, const TextConfig& c) {
 class Builder : public StepBuilder {
  public:
   Builder(Graph& graph, const Numerics& numerics, const TextConfig& config, const ModelWeights& weights,
-          const StepSpec& spec, const StepInputs& inputs, const KvView& kv)
-      : StepBuilder(graph, numerics, config.rms_eps), c(config), w(weights), spec_(spec), in_(inputs), kv_(kv) {}
+          const LayerPlaces& layer_places, const StepSpec& spec, const StepInputs& inputs, const KvView& kv)
+      : StepBuilder(graph, numerics, config.rms_eps, layer_places),
+        c(config),
+        w(weights),
+        spec_(spec),
+        in_(inputs),
+        kv_(kv) {}
 
   void build() {
     const int last = c.n_layers() - 1;  // every layer writes its own keys and values
     const bool narrow = spec_.narrow && spec_.n_wanted < spec_.n_tokens;
-    rotate(g.external(in_.positions, "positions"));
-    Var x = embed(weight(w.token_embd), g.external(in_.ids, "ids"), num.embedding_scale(c.hidden), num.stream);
+    rotate(input(in_.positions, "positions"));
+    Var x = embed(weight(w.token_embd), input(in_.ids, "ids"), num.embedding_scale(c.hidden), num.stream);
     if (spec_.trace) output(x, "embedding");
     for (int i = 0; i < c.n_layers(); ++i) {
       const LayerWeights& l = w.layers[static_cast<size_t>(i)];
+      g.set_place(places.of(i));
       if (spec_.teacher_forced)
-        x = reshape(scale(g.external(in_.layer_inputs.slice(i, 1), "layer_inputs"), 1.0f, num.stream), x.shape());
+        x = reshape(scale(input(in_.layer_inputs.slice(i, 1), "layer_inputs"), 1.0f, num.stream), x.shape());
       Var normed = norm(x, l.attn_norm);
       write_kv(i, normed);
       if (i == last && narrow) {
         if (spec_.n_wanted == 0) return;
-        const Var wanted = g.external(in_.wanted, "wanted");
+        const Var wanted = input(in_.wanted, "wanted");
         x = gather_rows(x, wanted);
         normed = gather_rows(normed, wanted);
-        rotate(g.external(in_.wanted_positions, "wanted_positions"));
+        rotate(input(in_.wanted_positions, "wanted_positions"));
       }
       x = add(x, stream_norm(self_attention(i, normed), l.post_attention_norm), num.stream);
       x = add(x, stream_norm(gated_mlp(norm(x, l.ffn_norm), l.gate, l.up, l.down), l.post_ffw_norm), num.stream);
       if (spec_.trace) output(x, "layer." + std::to_string(i));
     }
     if (spec_.n_wanted == 0) return;
-    if (!narrow && spec_.n_wanted < spec_.n_tokens) x = gather_rows(x, g.external(in_.wanted, "wanted"));
+    if (!narrow && spec_.n_wanted < spec_.n_tokens) x = gather_rows(x, input(in_.wanted, "wanted"));
+    g.set_place(places.output());
     const Var logits = matmul(norm(x, w.output_norm), weight(w.output), DType::F32);  // [wanted, vocab]
     output(c.softcap > 0 ? softcap(logits, c.softcap, DType::F32) : logits, "logits");
   }
@@ -148,24 +156,26 @@ class Builder : public StepBuilder {
 
   // The positions of the rows at hand, and their rotary tables.
   void rotate(Var positions) {
+    const int place = g.place();
+    g.set_place(places.input());
     positions_ = positions;
     rope_sliding_ = rope_table(positions, weight(w.inv_freq_sliding), num.rope);
     rope_global_ = rope_table(positions, weight(w.inv_freq_global), num.rope);
+    g.set_place(place);
   }
   Var rope_of(int i) const { return c.layers[static_cast<size_t>(i)].sliding ? rope_sliding_ : rope_global_; }
 
   void write_kv(int i, Var normed) {
     const LayerWeights& l = w.layers[static_cast<size_t>(i)];
     const int64_t d = c.layers[static_cast<size_t>(i)].head_dim;
-    const KvLayer cache = kv_.layer(i);
     const Var raw = split_heads(linear(normed, l.k), d), v = split_heads(linear(normed, l.v), d);
     const Var k = rope(norm(raw, l.k_norm), rope_of(i), num.inner, num.act);  // [tokens, kv_heads, d]
-    kv_write(k, v, g.external(cache.k, "k_cache"), g.external(cache.v, "v_cache"), positions_);
+    store_kv(kv_, i, k, v, positions_);
   }
 
   Var self_attention(int i, Var normed) {
     const LayerWeights& l = w.layers[static_cast<size_t>(i)];
-    const KvLayer cache = kv_.layer(i);
+    const KvLayer cache = kv_.layer(i, places.of(i));
     Var q = split_heads(linear(normed, l.q), c.layers[static_cast<size_t>(i)].head_dim);  // [rows, heads, d]
     q = rope(norm(q, l.q_norm), rope_of(i), num.inner, num.act);
     const Var out = attention(q, g.external(cache.k, "k_cache"), g.external(cache.v, "v_cache"), positions_,
@@ -183,20 +193,23 @@ class Builder : public StepBuilder {
 
 class Gemma3Text final : public TextModel {
  public:
-  Gemma3Text(std::shared_ptr<const GgufFile> file, const ImportWeights& import, const Numerics& numerics)
+  Gemma3Text(std::shared_ptr<const GgufFile> file, const ImportWeights& import, const Numerics& numerics,
+             const LayerPlaces& places)
       : numerics_(numerics),
+        places_(places),
         config_(read_config(*file)),
         weights_(file, import, tensor_table(config_, *file)),
-        model_(load_weights(weights_, config_)) {}
+        model_(load_weights(weights_, config_, places_)) {}
 
   const TextConfig& config() const override { return config_; }
   const Weights& weights() const override { return weights_; }
   void build(Graph& graph, const StepSpec& spec, const StepInputs& inputs, const KvView& kv) const override {
-    Builder(graph, numerics_, config_, model_, spec, inputs, kv).build();
+    Builder(graph, numerics_, config_, model_, places_, spec, inputs, kv).build();
   }
 
  private:
   Numerics numerics_;
+  LayerPlaces places_;
   TextConfig config_;
   Weights weights_;
   ModelWeights model_;
@@ -206,8 +219,8 @@ class Gemma3Text final : public TextModel {
 
 const TextModelVariant variant{"gemma3", read_config, tensor_table,
                                [](std::shared_ptr<const GgufFile> file, const ImportWeights& import,
-                                  const Numerics& numerics) -> std::unique_ptr<TextModel> {
-                                 return std::make_unique<Gemma3Text>(std::move(file), import, numerics);
+                                  const Numerics& numerics, const LayerPlaces& places) -> std::unique_ptr<TextModel> {
+                                 return std::make_unique<Gemma3Text>(std::move(file), import, numerics, places);
                                }};
 
 }  // namespace g4::gemma3

@@ -29,12 +29,12 @@ struct LayerWeights {
 };
 
 struct ModelWeights {
-  Tensor token_embd, output_norm, output;
+  Tensor token_embd, output_norm, output;  // two copies of one tensor, where the head has a device of its own
   Tensor ple_embd, ple_proj, ple_norm;
   Tensor inv_freq_sliding, inv_freq_global;
   std::vector<LayerWeights> layers;
 };
 
-ModelWeights load_weights(Weights& weights, const TextConfig& config);
+ModelWeights load_weights(Weights& weights, const TextConfig& config, const LayerPlaces& places);
 
 }  // namespace g4::gemma4

@@ -16,44 +16,54 @@ struct Rows {
   Var ids, positions;             // [rows]
   Var embedding;                  // [rows, hidden]
   Var rope_sliding, rope_global;  // [rows, head_dim]
-  Var ple;                        // [rows, layers from ple_begin on, per_layer_embedding]
-  int ple_begin = 0;
+  struct PerLayer {
+    int begin = 0;
+    Var values;  // [rows, layers from begin on, per_layer_embedding]
+  };
+  std::vector<PerLayer> ple;  // ascending
 };
 
 class Builder : public StepBuilder {
  public:
   Builder(Graph& graph, const Numerics& numerics, const TextConfig& config, const ModelWeights& weights,
-          const StepSpec& spec, const StepInputs& inputs, const KvView& kv)
-      : StepBuilder(graph, numerics, config.rms_eps), c(config), w(weights), spec_(spec), in_(inputs), kv_(kv) {}
+          const LayerPlaces& layer_places, const StepSpec& spec, const StepInputs& inputs, const KvView& kv)
+      : StepBuilder(graph, numerics, config.rms_eps, layer_places),
+        c(config),
+        w(weights),
+        spec_(spec),
+        in_(inputs),
+        kv_(kv) {}
 
   void build() {
     const int narrow_at = spec_.narrow && spec_.n_wanted < spec_.n_tokens ? c.last_kv_producer() : c.n_layers();
     Rows rows;
-    rows.ids = g.external(in_.ids, "ids");
-    rows.positions = g.external(in_.positions, "positions");
+    rows.ids = input(in_.ids, "ids");
+    rows.positions = input(in_.positions, "positions");
     rows.embedding = embed(weight(w.token_embd), rows.ids, num.embedding_scale(c.hidden), num.stream);
     prepare(rows, 0, std::min(narrow_at + 1, c.n_layers()));
     Var x = rows.embedding;  // [tokens, hidden]
     if (spec_.trace) output(x, "embedding");
 
     for (int i = 0; i < c.n_layers(); ++i) {
-      if (spec_.teacher_forced) x = scale(g.external(in_.layer_inputs.slice(i, 1), "layer_inputs"), 1.0f, num.stream);
+      g.set_place(places.of(i));
+      if (spec_.teacher_forced) x = scale(input(in_.layer_inputs.slice(i, 1), "layer_inputs"), 1.0f, num.stream);
       if (spec_.teacher_forced) x = reshape(x, rows.embedding.shape());
       Var normed = norm(x, layer(i).attn_norm);
       if (c.produces_kv(i)) write_kv(i, normed, rows);
       if (i == narrow_at) {
         if (spec_.n_wanted == 0) return;
-        const Var wanted = g.external(in_.wanted, "wanted");
+        const Var wanted = input(in_.wanted, "wanted");
         x = gather_rows(x, wanted);
         normed = gather_rows(normed, wanted);
         rows = wanted_rows(rows, i);
+        g.set_place(places.of(i));
       }
       x = transformer_layer(i, x, normed, rows);
       if (spec_.trace) output(x, "layer." + std::to_string(i));
     }
     if (spec_.n_wanted == 0) return;
-    if (narrow_at == c.n_layers() && spec_.n_wanted < spec_.n_tokens)
-      x = gather_rows(x, g.external(in_.wanted, "wanted"));
+    if (narrow_at == c.n_layers() && spec_.n_wanted < spec_.n_tokens) x = gather_rows(x, input(in_.wanted, "wanted"));
+    g.set_place(places.output());
     const Var logits = matmul(norm(x, w.output_norm), weight(w.output), DType::F32);  // [wanted, vocab]
     output(c.softcap > 0 ? softcap(logits, c.softcap, DType::F32) : logits, "logits");
   }
@@ -68,23 +78,38 @@ class Builder : public StepBuilder {
     g.mark_output(v);
   }
 
-  // Fills what rows share between layers [begin, end): rotary tables and per-layer embeddings.
+  // Fills what rows share between layers [begin, end): rotary tables and per-layer embeddings, all where the
+  // embeddings lie.
   void prepare(Rows& rows, int begin, int end) {
     if (w.inv_freq_sliding.buffer) rows.rope_sliding = rope_table(rows.positions, weight(w.inv_freq_sliding), num.rope);
     if (w.inv_freq_global.buffer) rows.rope_global = rope_table(rows.positions, weight(w.inv_freq_global), num.rope);
     if (!c.per_layer_embedding) return;
     // Columns of a quantised table can only be cut between blocks.
     const int64_t block = block_size(w.ple_embd.dtype);
-    if (c.per_layer_embedding % block) begin = 0, end = c.n_layers();
-    rows.ple = per_layer_inputs(rows, begin, end);
-    rows.ple_begin = begin;
+    if (c.per_layer_embedding % block) {
+      rows.ple.push_back({0, per_layer_inputs(rows, 0, c.n_layers())});
+      return;
+    }
+    while (begin < end) {  // place by place, so that none is sent another's
+      int next = begin + 1;
+      while (next < end && places.of(next) == places.of(begin)) ++next;
+      rows.ple.push_back({begin, per_layer_inputs(rows, begin, next)});
+      begin = next;
+    }
+  }
+
+  Var per_layer_input(const Rows& rows, int i) const {
+    const auto after = std::upper_bound(rows.ple.begin(), rows.ple.end(), i,
+                                        [](int layer, const Rows::PerLayer& part) { return layer < part.begin; });
+    return select((after - 1)->values, i - (after - 1)->begin);
   }
 
   Rows wanted_rows(const Rows& all, int from_layer) {
+    g.set_place(places.input());
     Rows rows;
-    rows.ids = g.external(in_.wanted_ids, "wanted_ids");
-    rows.positions = g.external(in_.wanted_positions, "wanted_positions");
-    rows.embedding = gather_rows(all.embedding, g.external(in_.wanted, "wanted"));
+    rows.ids = input(in_.wanted_ids, "wanted_ids");
+    rows.positions = input(in_.wanted_positions, "wanted_positions");
+    rows.embedding = gather_rows(all.embedding, input(in_.wanted, "wanted"));
     prepare(rows, from_layer, c.n_layers());
     return rows;
   }
@@ -104,12 +129,11 @@ class Builder : public StepBuilder {
   void write_kv(int i, Var normed, const Rows& rows) {
     const LayerWeights& l = layer(i);
     const int64_t d = shape(i).head_dim;
-    const KvLayer cache = kv_.layer(i);
     const Var raw = split_heads(linear(normed, l.k), d);                       // [tokens, kv_heads, d]
     const Var raw_v = l.v.buffer ? split_heads(linear(normed, l.v), d) : raw;  // K = V: before k_norm
     const Var k = rope(norm(raw, l.k_norm), rope_of(rows, i), num.inner, num.act);
     const Var v = unweighted_norm(raw_v);
-    kv_write(k, v, g.external(cache.k, "k_cache"), g.external(cache.v, "v_cache"), rows.positions);
+    store_kv(kv_, i, k, v, rows.positions);
   }
 
   Var transformer_layer(int i, Var x, Var normed, const Rows& rows) {
@@ -117,7 +141,7 @@ class Builder : public StepBuilder {
     x = add(x, stream_norm(self_attention(i, normed, rows), l.post_attention_norm), num.stream);
     x = add(x, stream_norm(feed_forward(i, x), l.post_ffw_norm), num.stream);
     if (c.per_layer_embedding) {
-      const Var own = select(rows.ple, i - rows.ple_begin);  // [rows, p]
+      const Var own = per_layer_input(rows, i);  // [rows, p]
       const Var gated = geglu(linear(x, l.ple_gate), own, num.inner, 1.0f, num.act);
       x = add(x, stream_norm(matmul(gated, weight(l.ple_proj), num.stream), l.ple_post_norm), num.stream);
     }
@@ -126,7 +150,7 @@ class Builder : public StepBuilder {
 
   Var self_attention(int i, Var normed, const Rows& rows) {
     const LayerWeights& l = layer(i);
-    const KvLayer cache = kv_.layer(shape(i).kv_source);
+    const KvLayer cache = kv_.layer(shape(i).kv_source, places.of(i));
     Var q = split_heads(linear(normed, l.q), shape(i).head_dim);  // [rows, heads, d]
     q = rope(norm(q, l.q_norm), rope_of(rows, i), num.inner, num.act);
     const Var out = attention(q, g.external(cache.k, "k_cache"), g.external(cache.v, "v_cache"), rows.positions,
@@ -152,20 +176,23 @@ class Builder : public StepBuilder {
 
 class Gemma4Text final : public TextModel {
  public:
-  Gemma4Text(std::shared_ptr<const GgufFile> file, const ImportWeights& import, const Numerics& numerics)
+  Gemma4Text(std::shared_ptr<const GgufFile> file, const ImportWeights& import, const Numerics& numerics,
+             const LayerPlaces& places)
       : numerics_(numerics),
+        places_(places),
         config_(read_config(*file)),
         weights_(file, import, tensor_table(config_, *file)),
-        model_(load_weights(weights_, config_)) {}
+        model_(load_weights(weights_, config_, places_)) {}
 
   const TextConfig& config() const override { return config_; }
   const Weights& weights() const override { return weights_; }
   void build(Graph& graph, const StepSpec& spec, const StepInputs& inputs, const KvView& kv) const override {
-    Builder(graph, numerics_, config_, model_, spec, inputs, kv).build();
+    Builder(graph, numerics_, config_, model_, places_, spec, inputs, kv).build();
   }
 
  private:
   Numerics numerics_;
+  LayerPlaces places_;
   TextConfig config_;
   Weights weights_;
   ModelWeights model_;
@@ -175,8 +202,8 @@ class Gemma4Text final : public TextModel {
 
 const TextModelVariant variant{"gemma4", read_config, tensor_table,
                                [](std::shared_ptr<const GgufFile> file, const ImportWeights& import,
-                                  const Numerics& numerics) -> std::unique_ptr<TextModel> {
-                                 return std::make_unique<Gemma4Text>(std::move(file), import, numerics);
+                                  const Numerics& numerics, const LayerPlaces& places) -> std::unique_ptr<TextModel> {
+                                 return std::make_unique<Gemma4Text>(std::move(file), import, numerics, places);
                                }};
 
 }  // namespace g4::gemma4

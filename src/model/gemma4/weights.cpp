@@ -24,12 +24,12 @@ std::vector<TensorSpec> tensor_table(const TextConfig& c, const GgufFile& file) 
   const auto matrix = [&](const std::string& name, int64_t n, int64_t k, bool required = true) {
     table.push_back({name, {n, k}, required});
   };
-  // Matrices in panels can only be cut between panels; those cut elsewhere stay rows, as a table does.
+  // Matrices in panels can only be cut between panels; those cut elsewhere stay rows.
   const auto cut_matrix = [&](const std::string& name, int64_t n, int64_t k, int64_t cut) {
-    table.push_back({name, {n, k}, true, cut % kPanelRows ? WeightUse::Table : WeightUse::Matrix});
+    table.push_back({name, {n, k}, true, cut % kPanelRows ? WeightUse::RowMatrix : WeightUse::Matrix});
   };
   const auto stack = [&](const std::string& name, int64_t n, int64_t k, int64_t cut = 0) {
-    table.push_back({name, {c.experts, n, k}, true, cut % kPanelRows ? WeightUse::Table : WeightUse::Matrix});
+    table.push_back({name, {c.experts, n, k}, true, cut % kPanelRows ? WeightUse::RowMatrix : WeightUse::Matrix});
   };
   const int64_t ple = c.per_layer_embedding;
 
@@ -91,26 +91,28 @@ std::vector<TensorSpec> tensor_table(const TextConfig& c, const GgufFile& file) 
   return table;
 }
 
-ModelWeights load_weights(Weights& weights, const TextConfig& c) {
+ModelWeights load_weights(Weights& weights, const TextConfig& c, const LayerPlaces& places) {
   ModelWeights m;
-  m.token_embd = weights.load("token_embd.weight");
-  m.output = weights.has("output.weight") ? weights.load("output.weight") : m.token_embd;
-  m.output_norm = weights.load("output_norm.weight");
+  const TiedHead head = load_head(weights, places);
+  m.token_embd = head.token_embd;
+  m.output = head.output;
+  m.output_norm = weights.load("output_norm.weight", places.output());
   if (c.per_layer_embedding) {
-    m.ple_embd = weights.load("per_layer_token_embd.weight");
-    m.ple_proj = weights.load("per_layer_model_proj.weight");
-    m.ple_norm = weights.load("per_layer_proj_norm.weight");
+    m.ple_embd = weights.load("per_layer_token_embd.weight", places.input());
+    m.ple_proj = weights.load("per_layer_model_proj.weight", places.input());
+    m.ple_norm = weights.load("per_layer_proj_norm.weight", places.input());
   }
   for (const LayerConfig& l : c.layers) {
     Tensor& table = l.sliding ? m.inv_freq_sliding : m.inv_freq_global;
     if (!table.buffer)
-      table = weights.constant(inverse_frequencies(l.sliding ? c.rope_sliding : c.rope_global, l.head_dim));
+      table =
+          weights.constant(inverse_frequencies(l.sliding ? c.rope_sliding : c.rope_global, l.head_dim), places.input());
   }
-  const Tensor one = weights.constant({1.0f});
   for (int i = 0; i < c.n_layers(); ++i) {
     const LayerConfig& l = c.layers[static_cast<size_t>(i)];
     const std::string b = block(i);
-    const auto load = [&](const char* name) { return weights.load(b + name); };
+    const int place = places.of(i);
+    const auto load = [&](const char* name) { return weights.load(b + name, place); };
     LayerWeights w;
     w.attn_norm = load("attn_norm.weight");
     if (weights.has(b + "attn_qkv.weight")) {
@@ -137,7 +139,8 @@ ModelWeights load_weights(Weights& weights, const TextConfig& c) {
     w.up = load("ffn_up.weight");
     w.down = load("ffn_down.weight");
     w.post_ffw_norm = load("post_ffw_norm.weight");
-    w.layer_scale = weights.has(b + "layer_output_scale.weight") ? load("layer_output_scale.weight") : one;
+    w.layer_scale = weights.has(b + "layer_output_scale.weight") ? load("layer_output_scale.weight")
+                                                                 : weights.constant({1.0f}, place);
     if (c.per_layer_embedding) {
       w.ple_gate = load("inp_gate.weight");
       w.ple_proj = load("proj.weight");
@@ -158,7 +161,7 @@ ModelWeights load_weights(Weights& weights, const TextConfig& c) {
       e.down = load("ffn_down_exps.weight");
       e.output_scale = weights.has(b + "ffn_down_exps.scale")
                            ? load("ffn_down_exps.scale")
-                           : weights.constant(std::vector<float>(static_cast<size_t>(c.experts), 1.0f));
+                           : weights.constant(std::vector<float>(static_cast<size_t>(c.experts), 1.0f), place);
       e.pre_norm = load("pre_ffw_norm_2.weight");
       e.post_mlp_norm = load("post_ffw_norm_1.weight");
       e.post_norm = load("post_ffw_norm_2.weight");
