@@ -25,7 +25,7 @@ DeviceOption = Annotated[str, typer.Option("--device", help="Where to run; see t
 GpuLayersOption = Annotated[
     str,
     typer.Option(
-        "-ngl", "--n-gpu-layers", help="Last layers on the GPU, the head counted as one: a number, all, auto (what fits)."
+        "-ngl", "--n-gpu-layers", help="Last layers on the GPU, the head counts as one: a number, all, or auto."
     ),
 ]
 DeviceMapOption = Annotated[
