@@ -3,6 +3,11 @@
 #include <algorithm>
 
 namespace g4 {
+namespace {
+
+constexpr int64_t kSlotStep = 64;  // kernels that read keys in chunks want a ring to be whole chunks
+
+}  // namespace
 
 namespace {
 
@@ -27,7 +32,8 @@ KvCache::KvCache(const TextConfig& config, const KvCacheShape& shape, const Laye
     if (config.produces_kv(i)) {
       layer.ring = c.sliding && config.window + shape.span < shape.n_ctx;
       layer.window = c.sliding && config.window < shape.n_ctx ? config.window : 0;
-      const int64_t slots = layer.ring ? config.window + shape.span : shape.n_ctx;
+      const int64_t needed = layer.ring ? config.window + shape.span : shape.n_ctx;
+      const int64_t slots = needed < 8 * kSlotStep ? needed : (needed + kSlotStep - 1) / kSlotStep * kSlotStep;
       if (layer.ring) {
         window_ = config.window;
         slots_ = slots;

@@ -217,6 +217,20 @@ OpCases attention_cases() {
         cases.push_back(nan_key({4, 2, 64, 48, 0, run_of(40, tokens), dtype, dtype, dtype}, position));
         cases.push_back(nan_value({4, 2, 64, 48, 0, run_of(40, tokens), dtype, dtype, dtype}, position));
       }
+  // More queries than any kernel's block has, over rings of whole chunks and others.
+  for (const DType dtype : {DType::BF16, DType::F16})
+    for (const int64_t d : {256, 512}) {
+      cases.push_back(attention_case({8, 1, d, 140, 0, run_of(5, 131), dtype, dtype, dtype}));
+      cases.push_back(attention_case({2, 2, d, 192, 70, run_of(333, 103), dtype, dtype, dtype}));
+      cases.push_back(attention_case({4, 2, d, 177, 70, run_of(333, 103), dtype, dtype, dtype}));
+      cases.push_back(attention_case({16, 2, d, 128, 50, run_of(0, 67), dtype, dtype, dtype}));
+      cases.push_back(large_scores({4, 2, d, 128, 20, run_of(140, 97), dtype, dtype, dtype}, -1.0f));
+      cases.push_back(nan_key({4, 2, d, 128, 0, run_of(20, 90), dtype, dtype, dtype}, 77));
+      cases.push_back(nan_value({4, 2, d, 128, 0, run_of(20, 90), dtype, dtype, dtype}, 77));
+      std::vector<int32_t> shuffled;
+      for (int32_t i = 0; i < 80; ++i) shuffled.push_back(i * 37 % 80 + 30);
+      cases.push_back(attention_case({8, 2, d, 192, 40, shuffled, dtype, dtype, dtype}));
+    }
   return cases;
 }
 

@@ -241,6 +241,11 @@ OpCases panel_matmul_cases() {
     const DType x = DType::BF16;
     cases.push_back(matmul_case(x, w, DType::F32, {2, 272, k}, Layout::Contiguous, Activations::Representable, 256));
     cases.push_back(matmul_case(x, w, DType::BF16, {37, 80, k}, Layout::Strided, Activations::Representable));
+    // More rows than a tile of any kernel has, and ends within one along all three sides.
+    for (const Sizes& s : {Sizes{257, 272, depths_of(w)[1]}, {395, 16, depths_of(w)[0]}, {262, 144, k}})
+      cases.push_back(matmul_case(x, w, DType::BF16, s, Layout::Contiguous, Activations::Representable));
+    cases.push_back(matmul_case(x, w, DType::BF16, {301, 48, k}, Layout::Contiguous, Activations::Uniform, 0.5f));
+    cases.push_back(not_finite_case(DType::BF16, w, DType::BF16, 258, false));
   }
   return cases;
 }
@@ -267,6 +272,11 @@ OpCases panel_expert_cases() {
                                 Activations::Representable, 256));
     cases.push_back(expert_case(xs.back(), w, DType::F32, {12, 2, 5, 48, true, false}, depths[2], Layout::Contiguous,
                                 Activations::Uniform));
+    // Experts with several tiles of pairs, with few, and with none.
+    cases.push_back(expert_case(DType::BF16, w, DType::BF16, {271, 3, 5, 272, true, false}, depths[1], Layout::Contiguous,
+                                Activations::Representable));
+    cases.push_back(expert_case(DType::BF16, w, DType::BF16, {290, 2, 6, 80, false, true}, depths[1], Layout::Contiguous,
+                                Activations::Representable, 0.25f));
   }
   return cases;
 }

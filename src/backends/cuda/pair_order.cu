@@ -6,7 +6,7 @@
 namespace g4::cuda {
 namespace {
 
-constexpr int kWarps = 32;
+constexpr int kWarps = 32, kAhead = 8;
 constexpr int64_t kMostExperts = 256;
 
 int64_t align16(int64_t bytes) { return (bytes + 15) / 16 * 16; }
@@ -24,7 +24,21 @@ __global__ void __launch_bounds__(kWarps* kWarp)
   int* own = counts + warp * experts;
   for (int e = lane; e < experts; e += kWarp) own[e] = 0;
   __syncwarp();
-  for (int i = begin + lane; i < end; i += kWarp) atomicAdd(own + p.expert(i), 1);
+  // Loads first, several under way at once: each takes hundreds of cycles.
+  int experts_of[kAhead];
+  const auto load = [&](int first) {
+#pragma unroll
+    for (int j = 0; j < kAhead; ++j) {
+      const int i = first + j * kWarp + lane;
+      experts_of[j] = i < end ? static_cast<int>(p.expert(i)) : -1;
+    }
+  };
+  for (int first = begin; first < end; first += kAhead * kWarp) {
+    load(first);
+#pragma unroll
+    for (int j = 0; j < kAhead; ++j)
+      if (experts_of[j] >= 0) atomicAdd(own + experts_of[j], 1);
+  }
   __syncthreads();
 
   if (thread < experts) {
@@ -54,18 +68,21 @@ __global__ void __launch_bounds__(kWarps* kWarp)
     for (int at = 0, i = first_tiles[thread]; at < sizes[thread]; at += tile_rows, ++i)
       table[i] = {thread, begins[thread] + at, min(tile_rows, sizes[thread] - at)};
 
-  for (int i = begin; i < end; i += kWarp) {
-    const bool inside = i + lane < end;
-    const int expert = inside ? static_cast<int>(p.expert(i + lane)) : -1;
-    const unsigned same = __match_any_sync(kAllLanes, expert);
-    const unsigned before = same & ((1u << lane) - 1u);
-    const int at = inside ? own[expert] + __popc(before) : 0;
-    __syncwarp();
-    if (inside) {
-      order[at] = i + lane;
-      if (!before) own[expert] += __popc(same);
+  for (int first = begin; first < end; first += kAhead * kWarp) {
+    load(first);
+#pragma unroll
+    for (int j = 0; j < kAhead; ++j) {
+      const int expert = experts_of[j];
+      const unsigned same = __match_any_sync(kAllLanes, expert);
+      const unsigned before = same & ((1u << lane) - 1u);
+      const int at = expert >= 0 ? own[expert] + __popc(before) : 0;
+      __syncwarp();
+      if (expert >= 0) {
+        order[at] = first + j * kWarp + lane;
+        if (!before) own[expert] += __popc(same);
+      }
+      __syncwarp();
     }
-    __syncwarp();
   }
 }
 

@@ -1,5 +1,6 @@
 // Which kernel takes which product: weights in panels are multiplied by their integers, with tensor cores from
-// kDecodeRows rows of activations on; 16-bit weights likewise; everything else in rows, exactly.
+// kDecodeRows rows of activations on; 16-bit weights likewise; everything else in rows, exactly. Many rows of bfloat16
+// meet weights decoded to bfloat16 on Hopper.
 #include <algorithm>
 
 #include "backends/cuda/decode_product.cuh"
@@ -50,7 +51,7 @@ bool make_twins(const Product& first, const Product& second, const DeviceLimits&
   const bool same = first.x.data == second.x.data && first.ids.data == second.ids.data && first.alpha == second.alpha &&
                     first.choices == second.choices && alike(first.x, second.x) && alike(first.w, second.w) &&
                     alike(first.out, second.out) && aligned(first.w) && aligned(second.w);
-  if (!same || !first.rows || !first.n || tiles_fit(first, limits)) return false;
+  if (!same || !first.rows || !first.n || tiles_fit(first, limits) || wide_fits(first, limits)) return false;
   if (!(first.w.panels ? decode_takes_twins(first, limits) : rows_take_twins(first))) return false;
   both = first;
   both.twin_w = second.w.data - first.w.data;
@@ -61,11 +62,12 @@ bool make_twins(const Product& first, const Product& second, const DeviceLimits&
 int64_t product_workspace(const Product& p, const DeviceLimits& limits) {
   // Whether tiles fit depends on addresses that are not known yet.
   const int64_t other = p.w.panels ? decode_workspace(p, limits) : rows_workspace(p);
-  return tiles_fit(p, limits) ? std::max(other, tile_workspace(p)) : other;
+  return std::max({other, tiles_fit(p, limits) ? tile_workspace(p) : 0, wide_fits(p, limits) ? wide_workspace(p) : 0});
 }
 
 void launch_product(const Product& p, const Call& call) {
   if (!p.rows || !p.n) return;
+  if (wide_fits(p, *call.limits)) return launch_wide(p, call);
   if (tiles_fit(p, *call.limits)) return launch_tiles(p, call);
   if (p.w.panels)
     launch_decode(p, call);

@@ -71,4 +71,8 @@ bool tiles_fit(const Product& p, const DeviceLimits& limits);
 int64_t tile_workspace(const Product& p);
 void launch_tiles(const Product& p, const Call& call);
 
+bool wide_fits(const Product& p, const DeviceLimits& limits);
+int64_t wide_workspace(const Product& p);
+void launch_wide(const Product& p, const Call& call);
+
 }  // namespace g4::cuda

@@ -12,6 +12,7 @@
 #include "backends/cuda/kernels/attention_merge.cuh"
 #include "backends/cuda/kernels/attention_scalar.cuh"
 #include "backends/cuda/kernels/attention_tile.cuh"
+#include "backends/cuda/kernels/attention_wide.h"
 #include "backends/cuda/launch.h"
 #include "ops/attention.h"
 
@@ -185,7 +186,7 @@ int64_t workspace(const Call& call) {
 
 void launch(const Call& call) {
   const AttentionCall c = attention_call(call);
-  if (!launch_matrix(call, c)) launch_scalar(call, c);
+  if (!launch_attention_wide(call, c) && !launch_matrix(call, c)) launch_scalar(call, c);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <climits>
 
 #include "backends/cuda/device_numbers.cuh"
+#include "backends/cuda/overlap.h"
 
 namespace g4::cuda {
 
@@ -81,11 +82,6 @@ __device__ __forceinline__ float merged(float total, float part, float keep, flo
 __device__ __forceinline__ void let_dependents_start() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.launch_dependents;");
-#endif
-}
-__device__ __forceinline__ void wait_for_predecessor() {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
 }
 
