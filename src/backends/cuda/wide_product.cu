@@ -3,6 +3,7 @@
 #include "backends/cuda/wide_product.cuh"
 
 #include <algorithm>
+#include <span>
 
 #include "backends/cuda/decoded_panels.h"
 #include "backends/cuda/tensor_map.h"
@@ -35,10 +36,11 @@ WideKernel wide_kernel() {
 // The width with the fewest columns for the busiest multiprocessor to go through; narrow tiles load more for each.
 WideKernel choose_wide(const Product& p, const DeviceLimits& limits) {
   static const WideKernel dense[] = {wide_kernel<256, false>(), wide_kernel<192, false>(), wide_kernel<128, false>()};
-  static const WideKernel gathered[] = {wide_kernel<256, true>(), wide_kernel<192, true>(), wide_kernel<128, true>()};
+  static const WideKernel gathered[] = {wide_kernel<256, true>(), wide_kernel<192, true>(), wide_kernel<176, true>(),
+                                        wide_kernel<128, true>()};
   const WideKernel* best = nullptr;
   int64_t least = INT64_MAX;
-  for (const WideKernel& kernel : p.choices ? gathered : dense) {
+  for (const WideKernel& kernel : p.choices ? std::span<const WideKernel>(gathered) : dense) {
     const int64_t rows = p.choices ? p.rows / kTileRows + p.w.dim[0] / 2 : most_tiles(p, kTileRows);
     const int64_t tiles = rows * ((p.n + kernel.columns - 1) / kernel.columns);
     const int64_t cost = (tiles + limits.multiprocessors - 1) / limits.multiprocessors * (kernel.columns + 24);

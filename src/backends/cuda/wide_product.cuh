@@ -14,17 +14,16 @@ namespace g4::cuda {
 
 inline constexpr int kWideThreads = 3 * 128, kWideBytes = 226 * 1024;  // of a block; shared memory at most
 
-template <int kColumnsOfTile, bool kGathers, bool kLateOf = false>
+template <int kColumnsOfTile, bool kGathers>
 struct WideShape {
   static constexpr int kRows = 128, kColumns = kColumnsOfTile, kDepth = 64;
-  static constexpr bool kGather = kGathers, kLate = kLateOf;
+  static constexpr bool kGather = kGathers;
   static constexpr int kXBytes = kRows * 128, kWBytes = kColumns * 128, kStageBytes = kXBytes + kWBytes;
   static constexpr int kStagingBytes = 8 * kWarpStoreBytes;
   static constexpr int kMostBytes = kWideBytes - 1024 - kStagingBytes;
   static constexpr int kStages = kMostBytes / kStageBytes < 6 ? kMostBytes / kStageBytes : 6;
   static constexpr int kSharedBytes = 1024 + kStages * kStageBytes + kStagingBytes;
-  static constexpr int kLag = 2;  // steps from a gathered copy's start to the wait for its end
-  static_assert(kStages >= kLag + 2 && kWBytes % 1024 == 0);
+  static_assert(kStages >= 3 && kWBytes % 1024 == 0);
 };
 
 // Tiles in bands of rows, a band's columns one after the other: blocks that run together share rows and weights.
@@ -126,18 +125,12 @@ class WideBlock {
     });
   }
 
-  // A thread has one chunk of every sixteenth row; it signals a stage kLag steps after it began to copy.
+  // A thread has one chunk of every sixteenth row.
   __device__ __forceinline__ void gather() const {
     constexpr int kOwn = S::kRows / 16;
     const int thread = static_cast<int>(threadIdx.x), chunk = thread % 8, first_row = thread / 8;
     const int k = static_cast<int>(c_.p.k);
     Ring ring;
-    int begun = 0, signalled = 0;
-    const auto signal = [&] {
-      fence_stores();
-      barrier_arrive(full(signalled));
-      if (++signalled == S::kStages) signalled = 0;
-    };
     for_tiles([&](const RowTile& rows, int column) {
       const std::byte* from[kOwn];
 #pragma unroll
@@ -159,21 +152,9 @@ class WideBlock {
           copy_async(xs(ring.stage) + row * 128 + ((chunk ^ (row & 7)) << 4),
                      take ? from[i] + step * (S::kDepth * 2) : c_.p.x.data, take);
         }
-        if (!S::kLate) {
-          barrier_arrive_after_copies(full(ring.stage));
-          continue;
-        }
-        commit_copies();
-        if (begun < S::kLag) {
-          ++begun;
-        } else {
-          wait_copies<S::kLag>();
-          signal();
-        }
+        barrier_arrive_after_copies(full(ring.stage));
       }
     });
-    wait_copies<0>();
-    for (; begun > 0; --begun) signal();
   }
 
   __device__ __forceinline__ void multiply(int part) const {
@@ -187,7 +168,7 @@ class WideBlock {
       int before = -1;  // a stage whose products may be under way
       for (int step = 0; step < steps_; ++step, ring.next()) {
         barrier_wait(full(ring.stage), ring.phase);
-        if (S::kGather && !S::kLate) fence_stores();
+        if (S::kGather) fence_stores();
         const uint64_t a = operand_at(xs(ring.stage) + part * 64 * 128), b = operand_at(ws(ring.stage));
         products_begin();
 #pragma unroll
