@@ -273,10 +273,10 @@ OpCases panel_expert_cases() {
     cases.push_back(expert_case(xs.back(), w, DType::F32, {12, 2, 5, 48, true, false}, depths[2], Layout::Contiguous,
                                 Activations::Uniform));
     // Experts with several tiles of pairs, with few, and with none.
-    cases.push_back(expert_case(DType::BF16, w, DType::BF16, {271, 3, 5, 272, true, false}, depths[1], Layout::Contiguous,
-                                Activations::Representable));
-    cases.push_back(expert_case(DType::BF16, w, DType::BF16, {290, 2, 6, 80, false, true}, depths[1], Layout::Contiguous,
-                                Activations::Representable, 0.25f));
+    cases.push_back(expert_case(DType::BF16, w, DType::BF16, {271, 3, 5, 272, true, false}, depths[1],
+                                Layout::Contiguous, Activations::Representable));
+    cases.push_back(expert_case(DType::BF16, w, DType::BF16, {290, 2, 6, 80, false, true}, depths[1],
+                                Layout::Contiguous, Activations::Representable, 0.25f));
   }
   return cases;
 }

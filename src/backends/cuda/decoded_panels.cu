@@ -1,6 +1,5 @@
-#include "backends/cuda/decoded_panels.h"
-
 #include "backends/cuda/decoded_panels.cuh"
+#include "backends/cuda/decoded_panels.h"
 
 namespace g4::cuda {
 namespace {
@@ -66,8 +65,8 @@ void decode_matrices(const Product& p, std::byte* to, const Call& call) {
                      static_cast<int>(panels),
                      static_cast<int>(pieces),
                      static_cast<int>(p.k)};
-  launch_overlapped(d.kernel, call.limits->architecture, static_cast<unsigned>(matrices_of(p) * panels * pieces), 256, 0,
-                    call.stream, "decoding panels", c);
+  launch_overlapped(d.kernel, call.limits->architecture, static_cast<unsigned>(matrices_of(p) * panels * pieces), 256,
+                    0, call.stream, "decoding panels", c);
 }
 
 }  // namespace g4::cuda

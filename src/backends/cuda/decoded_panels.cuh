@@ -14,8 +14,8 @@ namespace g4::cuda {
 
 struct DecodeCall {
   const std::byte* panels;
-  std::byte* out;          // [matrices, n, k] without gaps
-  int64_t matrix_bytes;    // from one matrix of panels to the next
+  std::byte* out;        // [matrices, n, k] without gaps
+  int64_t matrix_bytes;  // from one matrix of panels to the next
   int panels_of_matrix, pieces, k;
 };
 

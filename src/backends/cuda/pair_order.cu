@@ -1,5 +1,6 @@
-// A counting sort by two kernels: blocks count the experts of a stretch of the pairs each, then work out from all counts
-// where their own pairs go. Within an expert the order of a block's pairs is left to chance: no result depends on it.
+// A counting sort by two kernels: blocks count the experts of a stretch of the pairs each, then work out from all
+// counts where their own pairs go. Within an expert the order of a block's pairs is left to chance: no result depends
+// on it.
 #include "backends/cuda/device_numbers.cuh"
 #include "backends/cuda/overlap.h"
 #include "backends/cuda/pair_order.h"
@@ -30,9 +31,8 @@ __global__ void __launch_bounds__(kOrderThreads) count_pairs(const Product p, in
   if (thread < experts) counts[static_cast<int64_t>(blockIdx.x) * experts + thread] = own[thread];
 }
 
-__global__ void __launch_bounds__(kOrderThreads)
-    place_pairs(const Product p, int experts, int tile_rows, int tiles, const int* counts, int32_t* order,
-                RowTile* table) {
+__global__ void __launch_bounds__(kOrderThreads) place_pairs(const Product p, int experts, int tile_rows, int tiles,
+                                                             const int* counts, int32_t* order, RowTile* table) {
   __shared__ int next[kMostExperts], sizes[kMostExperts];  // where a block's next pair of an expert goes
   const int thread = static_cast<int>(threadIdx.x), block = static_cast<int>(blockIdx.x);
   wait_for_predecessor();
@@ -58,8 +58,7 @@ __global__ void __launch_bounds__(kOrderThreads)
 #pragma unroll
   for (int j = 0; j < kStretch / kOrderThreads; ++j) {
     const int64_t i = int64_t{block} * kStretch + j * kOrderThreads + thread;
-    if (i < p.rows)
-      order[atomicAdd(next + p.expert(static_cast<uint32_t>(i)), 1)] = static_cast<int32_t>(i);
+    if (i < p.rows) order[atomicAdd(next + p.expert(static_cast<uint32_t>(i)), 1)] = static_cast<int32_t>(i);
   }
   if (block) return;
   const int own_tiles = (all + tile_rows - 1) / tile_rows;
@@ -99,10 +98,10 @@ PairOrder order_pairs(const Product& p, int tile_rows, const Call& call) {
   o.tiles = table;
   const auto experts = static_cast<int>(p.w.dim[0]);
   const auto blocks = static_cast<unsigned>(blocks_of(p));
-  launch_overlapped(count_pairs, call.limits->architecture, blocks, kOrderThreads, 0, call.stream, "counting experts", p,
-                    experts, counts);
-  launch_overlapped(place_pairs, call.limits->architecture, blocks, kOrderThreads, 0, call.stream, "ordering by expert", p,
-                    experts, tile_rows, static_cast<int>(tiles), counts, order, table);
+  launch_overlapped(count_pairs, call.limits->architecture, blocks, kOrderThreads, 0, call.stream, "counting experts",
+                    p, experts, counts);
+  launch_overlapped(place_pairs, call.limits->architecture, blocks, kOrderThreads, 0, call.stream, "ordering by expert",
+                    p, experts, tile_rows, static_cast<int>(tiles), counts, order, table);
   return o;
 }
 

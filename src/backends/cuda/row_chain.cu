@@ -4,7 +4,7 @@
 namespace g4::cuda {
 namespace {
 
-constexpr int64_t kManyRows = 1024;
+constexpr int64_t kManyHeads = 1024;
 constexpr int kHeadThreads = 256;
 
 __device__ __forceinline__ const std::byte* row_of(const RowOperand& t, int64_t row) {
@@ -60,118 +60,76 @@ __device__ __forceinline__ DType type_of(const RowOperand& t) {
     return t.dtype;
 }
 
-// Registers are scarce where a thread has several pieces: rows are not multiplied there.
-template <int kPieces, class F>
-__device__ constexpr bool only_number(RowStep::Op op) {
-  return F::kKnown && kPieces > 1 && op == RowStep::Op::Mul;
-}
-
-// A thread has kPieces pieces of a row, 256 columns apart: one where there are few rows and the weights can be loaded
-// early, more where many blocks are to run at once. Sums are added as if each piece had a thread of its own.
-template <int kPieces, int kSteps, class F>
-__global__ void __launch_bounds__(1024 / kPieces) row_chain(const __grid_constant__ RowChain c) {
+template <int kSteps, class F>
+__global__ void __launch_bounds__(1024) row_chain(const __grid_constant__ RowChain c) {
   using Op = RowStep::Op;
   __shared__ float scratch[kWarp];
   release_successor();
-  const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
-  const int64_t row = blockIdx.x, cols = c.cols;
-  const auto column = [&](int piece) { return int64_t{((warp * kPieces + piece) * kWarp + lane) * kPiece}; };
-  float operand[kSteps][kPieces][kPiece] = {};
-  const auto load_weights = [&](int s) {
+  const int64_t column = static_cast<int64_t>(threadIdx.x) * kPiece, row = blockIdx.x;
+  const bool mine = column < c.cols;
+  float operand[kSteps][kPiece] = {};
 #pragma unroll
-    for (int p = 0; p < kPieces; ++p)
-      if (column(p) < cols) load_weight(c.step[s].other, column(p), operand[s][p]);
-  };
-  if constexpr (kPieces == 1) {
-#pragma unroll
-    for (int s = 0; s < kSteps; ++s)
-      if (op_of<F>(c, s) == Op::Norm) load_weights(s);
-  }
+  for (int s = 0; s < kSteps; ++s)
+    if (op_of<F>(c, s) == Op::Norm && mine) load_weight(c.step[s].other, column, operand[s]);
   wait_for_predecessor();
-  float x[kPieces][kPiece] = {};
+  float x[kPiece] = {};
+  if (mine) {
+    load_piece(row_of(c.x, row), type_of<F>(c.x), column, x);
 #pragma unroll
-  for (int p = 0; p < kPieces; ++p)
-    if (column(p) < cols) load_piece(row_of(c.x, row), type_of<F>(c.x), column(p), x[p]);
+    for (int s = 0; s < kSteps; ++s) {
+      const RowStep& step = c.step[s];
+      if (op_of<F>(c, s) != Op::Add && op_of<F>(c, s) != Op::Mul) continue;
+      if (step.one_number) {
+        const float number = load(step.other.data, step.other.dtype, 0);
 #pragma unroll
-  for (int s = 0; s < kSteps; ++s) {
-    const RowStep& step = c.step[s];
-    if (op_of<F>(c, s) != Op::Add && op_of<F>(c, s) != Op::Mul) continue;
-    const bool one_number = only_number<kPieces, F>(op_of<F>(c, s)) || step.one_number;
-    const float number = one_number ? load(step.other.data, step.other.dtype, 0) : 0;
-#pragma unroll
-    for (int p = 0; p < kPieces; ++p) {
-#pragma unroll
-      for (int i = 0; i < kPiece; ++i) operand[s][p][i] = number;
-      if (!one_number && column(p) < cols)
-        load_piece(row_of(step.other, row), type_of<F>(step.other), column(p), operand[s][p]);
+        for (int i = 0; i < kPiece; ++i) operand[s][i] = number;
+      } else {
+        load_piece(row_of(step.other, row), type_of<F>(step.other), column, operand[s]);
+      }
     }
   }
   __syncthreads();  // a result may take an operand's place
-
-  const auto row_sum = [&] {
-    if (kPieces == 1) return block_sum(squares(x[0]), scratch);
-    __syncthreads();
-#pragma unroll
-    for (int p = 0; p < kPieces; ++p) {
-      const float sum = warp_sum(squares(x[p]));
-      if (lane == 0) scratch[warp * kPieces + p] = sum;
-    }
-    __syncthreads();
-    return warp_sum(lane < static_cast<int>(blockDim.x) / kWarp * kPieces ? scratch[lane] : 0.0f);
-  };
 #pragma unroll
   for (int s = 0; s < kSteps; ++s) {
     const RowStep& step = c.step[s];
     const Op op = op_of<F>(c, s);
     const DType type = type_of<F>(step.out);
-    float sum = 0;
     if (op == Op::Norm) {
-      if constexpr (kPieces > 1) load_weights(s);
-      sum = row_sum();
+      normalize(x, block_sum(squares(x), scratch), c.cols, step.value, operand[s]);
+    } else {
+#pragma unroll
+      for (int i = 0; i < kPiece; ++i)
+        x[i] = op == Op::Add   ? __fadd_rn(x[i], operand[s][i])
+               : op == Op::Mul ? __fmul_rn(x[i], operand[s][i])
+                               : __fmul_rn(x[i], step.value);
     }
 #pragma unroll
-    for (int p = 0; p < kPieces; ++p) {
-      if (op == Op::Norm) {
-        normalize(x[p], sum, cols, step.value, operand[s][p]);
-      } else {
-#pragma unroll
-        for (int i = 0; i < kPiece; ++i)
-          x[p][i] = op == Op::Add   ? __fadd_rn(x[p][i], operand[s][p][i])
-                    : op == Op::Mul ? __fmul_rn(x[p][i], operand[s][p][i])
-                                    : __fmul_rn(x[p][i], step.value);
-      }
-#pragma unroll
-      for (int i = 0; i < kPiece; ++i) x[p][i] = rounded(type, x[p][i]);
-      if (step.store && column(p) < cols)
-        store_piece(step.out.data + row * step.out.row_stride, type, column(p), x[p]);
-    }
+    for (int i = 0; i < kPiece; ++i) x[i] = rounded(type, x[i]);
+    if (step.store && mine) store_piece(step.out.data + row * step.out.row_stride, type, column, x);
   }
 }
 
 // The kernel of a chain of these operations over rows of one type; nullptr for another chain.
 using ChainKernel = void (*)(RowChain);
-template <int kPieces, DType kType, RowStep::Op... kOps>
+template <DType kType, RowStep::Op... kOps>
 ChainKernel kernel_of(const RowChain& c) {
   constexpr RowStep::Op kOp[] = {kOps...};
   bool same = c.count == sizeof...(kOps) && c.x.dtype == kType;
   for (int s = 0; same && s < c.count; ++s) {
     const RowStep& step = c.step[s];
     const bool free = kOp[s] == RowStep::Op::Norm || kOp[s] == RowStep::Op::Scale || step.one_number;
-    same = step.op == kOp[s] && step.out.dtype == kType && (free || step.other.dtype == kType) &&
-           (kPieces == 1 || kOp[s] != RowStep::Op::Mul || step.one_number);
+    same = step.op == kOp[s] && step.out.dtype == kType && (free || step.other.dtype == kType);
   }
-  return same ? row_chain<kPieces, sizeof...(kOps), Form<kType, kOps...>> : nullptr;
+  return same ? row_chain<sizeof...(kOps), Form<kType, kOps...>> : nullptr;
 }
 // Those of a layer's residual stream.
-template <int kPieces, DType kType>
+template <DType kType>
 ChainKernel known_kernel(const RowChain& c) {
   constexpr auto kNorm = RowStep::Op::Norm, kAdd = RowStep::Op::Add, kMul = RowStep::Op::Mul;
-  if constexpr (kPieces > 1)
-    if (const ChainKernel k = kernel_of<kPieces, kType, kNorm>(c)) return k;
-  if (const ChainKernel k = kernel_of<kPieces, kType, kNorm, kAdd>(c)) return k;
-  if (const ChainKernel k = kernel_of<kPieces, kType, kNorm, kAdd, kNorm>(c)) return k;
-  if (const ChainKernel k = kernel_of<kPieces, kType, kNorm, kAdd, kMul>(c)) return k;
-  return kernel_of<kPieces, kType, kNorm, kAdd, kMul, kNorm>(c);
+  if (const ChainKernel k = kernel_of<kType, kNorm, kAdd>(c)) return k;
+  if (const ChainKernel k = kernel_of<kType, kNorm, kAdd, kNorm>(c)) return k;
+  if (const ChainKernel k = kernel_of<kType, kNorm, kAdd, kMul>(c)) return k;
+  return kernel_of<kType, kNorm, kAdd, kMul, kNorm>(c);
 }
 
 // A thread holds a piece of a head; its partner half a head away comes through shared memory.
@@ -275,36 +233,25 @@ void launch_heads(const NormRope& call, const DeviceLimits& limits, cudaStream_t
                     "rms_norm and rope", call);
 }
 
-unsigned threads_of(int64_t cols, int pieces) {
-  return static_cast<unsigned>((cols + pieces * kPiece * kWarp - 1) / (pieces * kPiece * kWarp) * kWarp);
-}
-
-template <int kPieces>
-bool launch_pieces(const RowChain& chain, const DeviceLimits& limits, cudaStream_t stream) {
-  ChainKernel kernel = known_kernel<kPieces, DType::BF16>(chain);
-  if (!kernel) kernel = known_kernel<kPieces, DType::F32>(chain);
-  if (!kernel) return false;
-  launch_overlapped(kernel, limits.architecture, static_cast<unsigned>(chain.rows), threads_of(chain.cols, kPieces), 0,
-                    stream, "a chain of row operations", chain);
-  return true;
+unsigned threads_of(int64_t cols) {
+  return static_cast<unsigned>((cols + kPiece * kWarp - 1) / (kPiece * kWarp) * kWarp);
 }
 
 }  // namespace
 
 void launch_row_chain(const RowChain& chain, const DeviceLimits& limits, cudaStream_t stream) {
-  static constexpr ChainKernel kAny[] = {row_chain<1, 1, AnyForm>, row_chain<1, 2, AnyForm>, row_chain<1, 3, AnyForm>,
-                                         row_chain<1, 4, AnyForm>, row_chain<1, 5, AnyForm>};
+  static constexpr ChainKernel kAny[] = {row_chain<1, AnyForm>, row_chain<2, AnyForm>, row_chain<3, AnyForm>,
+                                         row_chain<4, AnyForm>, row_chain<5, AnyForm>};
   static_assert(sizeof kAny / sizeof kAny[0] == RowChain::kMostSteps);
-  const int64_t warps = threads_of(chain.cols, 1) / kWarp;
-  if (chain.rows >= kManyRows && warps > 12 && launch_pieces<3>(chain, limits, stream)) return;
-  if (chain.rows >= kManyRows && warps > 1 && launch_pieces<2>(chain, limits, stream)) return;
-  if (launch_pieces<1>(chain, limits, stream)) return;
-  launch_overlapped(kAny[chain.count - 1], limits.architecture, static_cast<unsigned>(chain.rows),
-                    threads_of(chain.cols, 1), 0, stream, "a chain of row operations", chain);
+  ChainKernel kernel = known_kernel<DType::BF16>(chain);
+  if (!kernel) kernel = known_kernel<DType::F32>(chain);
+  if (!kernel) kernel = kAny[chain.count - 1];
+  launch_overlapped(kernel, limits.architecture, static_cast<unsigned>(chain.rows), threads_of(chain.cols), 0, stream,
+                    "a chain of row operations", chain);
 }
 
 void launch_norm_rope(const NormRope& call, const DeviceLimits& limits, cudaStream_t stream) {
-  const bool many = call.rows >= kManyRows;
+  const bool many = call.rows >= kManyHeads;
   if (many && call.cols == 256) {
     if (call.heads % 4 == 0) return launch_heads<1, 4>(call, limits, stream);
     return call.heads % 2 == 0 ? launch_heads<1, 2>(call, limits, stream) : launch_heads<1, 1>(call, limits, stream);
@@ -314,7 +261,7 @@ void launch_norm_rope(const NormRope& call, const DeviceLimits& limits, cudaStre
   const bool whole_block = call.cols >= NormRope::kLeastColumns;
   const int rows_a_block = whole_block ? 1 : 4;
   launch_overlapped(whole_block ? norm_rope<true> : norm_rope<false>, limits.architecture,
-                    blocks_for(call.rows, rows_a_block), whole_block ? threads_of(call.cols, 1) : 4 * kWarp, 0, stream,
+                    blocks_for(call.rows, rows_a_block), whole_block ? threads_of(call.cols) : 4 * kWarp, 0, stream,
                     "rms_norm and rope", call, rows_a_block);
 }
 

@@ -46,7 +46,8 @@ __device__ __forceinline__ void store_warp(const float (&sums)[kColumns / 2], fl
     for (int i = 0; i < 4; ++i) {
       const int row = i * 4 + lane / 8;
       alignas(16) uint16_t values[8];
-      *reinterpret_cast<uint4*>(values) = *reinterpret_cast<const uint4*>(staging + row * 128 + ((chunk ^ (row & 7)) << 4));
+      *reinterpret_cast<uint4*>(values) =
+          *reinterpret_cast<const uint4*>(staging + row * 128 + ((chunk ^ (row & 7)) << 4));
       if (!rows.to[i]) continue;
       if (at + 8 <= columns) {
         *reinterpret_cast<uint4*>(rows.to[i] + at * 2) = *reinterpret_cast<const uint4*>(values);

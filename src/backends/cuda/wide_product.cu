@@ -1,12 +1,11 @@
 // Launches of products on Hopper's warpgroups (wide_product.cuh): where they fit, tiles and tensor maps. Panels are
 // decoded into the scratch first: from kManyRows rows on that costs little beside the product.
-#include "backends/cuda/wide_product.cuh"
-
 #include <algorithm>
 #include <span>
 
 #include "backends/cuda/decoded_panels.h"
 #include "backends/cuda/tensor_map.h"
+#include "backends/cuda/wide_product.cuh"
 
 namespace g4::cuda {
 namespace {

@@ -93,6 +93,7 @@ class WideBlock {
   __device__ __forceinline__ uint32_t empty(int stage) const { return barriers_ + stage * 16 + 8; }
   __device__ __forceinline__ uint32_t xs(int stage) const { return shared_ + stage * S::kStageBytes; }
   __device__ __forceinline__ uint32_t ws(int stage) const { return xs(stage) + S::kXBytes; }
+
   struct Ring {
     int stage = 0;
     uint32_t phase = 0;
@@ -157,8 +158,8 @@ class WideBlock {
     });
   }
 
-  __device__ __forceinline__ void multiply(int part) const {
-    const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  __device__ __forceinline__ void multiply(int warpgroup) const {
+    const int lane = static_cast<int>(threadIdx.x) % kWarp, first_row = warpgroup * 64;
     const auto release = [&](int stage) {
       if (lane == 0) barrier_arrive(empty(stage));
     };
@@ -169,7 +170,7 @@ class WideBlock {
       for (int step = 0; step < steps_; ++step, ring.next()) {
         barrier_wait(full(ring.stage), ring.phase);
         if (S::kGather) fence_stores();
-        const uint64_t a = operand_at(xs(ring.stage) + part * 64 * 128), b = operand_at(ws(ring.stage));
+        const uint64_t a = operand_at(xs(ring.stage) + first_row * 128), b = operand_at(ws(ring.stage));
         products_begin();
 #pragma unroll
         for (int i = 0; i < S::kDepth / 16; ++i)
@@ -181,17 +182,17 @@ class WideBlock {
       }
       products_wait<0>();
       release(before);
-      write(sums, part, rows, column);
+      write(sums, first_row, rows, column);
     });
   }
 
-  __device__ __forceinline__ void write(const float (&sums)[S::kColumns / 2], int part, const RowTile& rows,
+  __device__ __forceinline__ void write(const float (&sums)[S::kColumns / 2], int first_row, const RowTile& rows,
                                         int column) const {
     const int thread = static_cast<int>(threadIdx.x) - 128, warp = thread / kWarp, lane = thread % kWarp;
     WarpRows to;
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const int row = part * 64 + warp % 4 * 16 + i * 4 + lane / 8;
+      const int row = first_row + warp % 4 * 16 + i * 4 + lane / 8;
       to.to[i] = row < rows.count ? c_.p.out_row(c_.order.row(rows.first + row)) + column * 2 : nullptr;
     }
     store_warp<T, S::kColumns>(sums, c_.p.alpha, c_.p.alpha, staging_ + warp * kWarpStoreBytes, to,

@@ -1,6 +1,5 @@
-#include "backends/cuda/kernels/attention_wide.h"
-
 #include "backends/cuda/kernels/attention_wide.cuh"
+#include "backends/cuda/kernels/attention_wide.h"
 #include "backends/cuda/overlap.h"
 #include "backends/cuda/tensor_map.h"
 

@@ -163,8 +163,7 @@ class WideAttention {
       products_begin();
 #pragma unroll
       for (int i = 0; i < S::d / 16; ++i)
-        multiply_async<T, kChunk>(scores,
-                                  operand_at(shared_ + i / 4 * (S::kRows * 128) + tile * 128) + i % 4 * 2,
+        multiply_async<T, kChunk>(scores, operand_at(shared_ + i / 4 * (S::kRows * 128) + tile * 128) + i % 4 * 2,
                                   operand_at(keys(ring.stage) + i / 4 * S::kTileBytes) + i % 4 * 2, i ? 1 : 0);
       products_commit();
       products_wait<0>();
@@ -255,11 +254,10 @@ class WideAttention {
 
   static __device__ __forceinline__ bool together_or(uint32_t own, int barrier, int threads) {
     uint32_t any;
-    asm volatile(
-        "{\n.reg .pred p, q;\nsetp.ne.u32 p, %1, 0;\nbar.red.or.pred q, %2, %3, p;\nselp.u32 %0, 1, 0, q;\n}"
-        : "=r"(any)
-        : "r"(own), "r"(barrier), "r"(threads)
-        : "memory");
+    asm volatile("{\n.reg .pred p, q;\nsetp.ne.u32 p, %1, 0;\nbar.red.or.pred q, %2, %3, p;\nselp.u32 %0, 1, 0, q;\n}"
+                 : "=r"(any)
+                 : "r"(own), "r"(barrier), "r"(threads)
+                 : "memory");
     return any != 0;
   }
 
@@ -297,10 +295,10 @@ class WideAttention {
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       const int row = first_row_ + tile + warp * 16 + i * 4 + lane / 8, token = row / c_.group;
-      to.to[i] = row_exists(row) ? c_.out + token * c_.out_token +
-                                       (kv_head_ * c_.group + row - token * c_.group) * c_.out_head +
-                                       part * S::kPartColumns * 2
-                                 : nullptr;
+      to.to[i] = row_exists(row)
+                     ? c_.out + token * c_.out_token + (kv_head_ * c_.group + row - token * c_.group) * c_.out_head +
+                           part * S::kPartColumns * 2
+                     : nullptr;
     }
     together_or(0, 1, 256);  // the queries, whose place is taken, are read no more
     store_warp<T, S::kPartColumns>(total, factor[0], factor[1], memory_ + (warpgroup * 4 + warp) * kWarpStoreBytes, to,

@@ -1,7 +1,6 @@
 // rms_norm: see ops/rms_norm.h. A row is a warp's or, from kWarpColumns on, a block's. A thread's first piece of the
 // row and of the weight stays in registers; rows longer than a piece a thread are read twice.
 #include "backends/cuda/kernels/rows.cuh"
-#include "backends/cuda/row_chain.h"
 #include "ops/rms_norm.h"
 
 namespace g4::cuda {
@@ -95,28 +94,14 @@ void launch_pieces(const Call& call, const std::byte* weight) {
                     blocks, static_cast<unsigned>(threads), 0, call.stream, "rms_norm", x, weight, out, eps);
 }
 
-// Many long rows, as a chain of one operation; the bits are the same.
-bool launch_many(const Call& call, const std::byte* weight) {
-  const KernelTensor &x = call.in[0], &out = call.out[0];
-  if (out.rows < 1024 || out.rows > INT32_MAX || x.row_stride < 0 || out.row_stride < 0) return false;
-  if (out.cols < 2 * kWarpColumns || out.cols > RowChain::kMostColumns) return false;
-  RowChain chain;
-  chain.rows = out.rows, chain.cols = out.cols;
-  chain.x = {x.data, x.row_stride, x.dtype};
-  chain.count = 1;
-  chain.step[0].value = static_cast<const RmsNormParams*>(call.params)->eps;
-  chain.step[0].other.data = const_cast<std::byte*>(weight);
-  chain.step[0].out = {out.data, out.row_stride, out.dtype};
-  launch_row_chain(chain, *call.limits, call.stream);
-  return true;
-}
-
 void launch(const Call& call) {
   if (call.out[0].rows == 0) return;
   const std::byte* weight = call.n_in > 1 ? call.in[1].data : nullptr;
   const bool aligned = reinterpret_cast<uintptr_t>(weight) % 16 == 0;
-  if (!aligned || !whole_pieces(call.out[0].cols, {&call.in[0], &call.out[0]})) return launch_pieces<1>(call, weight);
-  if (!launch_many(call, weight)) launch_pieces<kPiece>(call, weight);
+  if (aligned && whole_pieces(call.out[0].cols, {&call.in[0], &call.out[0]}))
+    launch_pieces<kPiece>(call, weight);
+  else
+    launch_pieces<1>(call, weight);
 }
 
 }  // namespace
