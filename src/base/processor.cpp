@@ -7,6 +7,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
+#if defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
+#endif
 
 namespace g4 {
 
@@ -34,5 +40,25 @@ bool has_avx_vnni() {
   return false;
 #endif
 }
+
+#if defined(__aarch64__) && defined(__linux__)
+ArmFeatures arm_features() {
+  // Linux's arch/arm64/include/uapi/asm/hwcap.h; older headers lack some.
+  constexpr unsigned long kDotprod = 1ul << 20, kI8mm = 1ul << 13, kBf16 = 1ul << 14;
+  const unsigned long first = ::getauxval(AT_HWCAP), second = ::getauxval(AT_HWCAP2);
+  return {(first & kDotprod) != 0, (second & kI8mm) != 0, (second & kBf16) != 0};
+}
+#elif defined(__aarch64__) && defined(__APPLE__)
+ArmFeatures arm_features() {
+  const auto has = [](const char* name) {
+    int value = 0;
+    size_t size = sizeof value;
+    return ::sysctlbyname(name, &value, &size, nullptr, 0) == 0 && value != 0;
+  };
+  return {has("hw.optional.arm.FEAT_DotProd"), has("hw.optional.arm.FEAT_I8MM"), has("hw.optional.arm.FEAT_BF16")};
+}
+#else
+ArmFeatures arm_features() { return {}; }
+#endif
 
 }  // namespace g4

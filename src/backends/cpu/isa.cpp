@@ -15,7 +15,13 @@ namespace g4 {
   namespace isa {                       \
   extern const CpuKernelSet kernel_set; \
   }
+#if defined(__aarch64__)
+G4_DECLARE_SET(neon)
+G4_DECLARE_SET(dotprod)
+G4_DECLARE_SET(i8mm)
+#else
 G4_DECLARE_SET(baseline)
+#endif
 #if defined(__x86_64__)
 G4_DECLARE_SET(avx2)
 G4_DECLARE_SET(avxvnni)
@@ -47,7 +53,14 @@ std::vector<Candidate> candidates() {
   all.push_back({&avxvnni::kernel_set, avx2 && has_avx_vnni()});
   all.push_back({&avx2::kernel_set, avx2});
 #endif
+#if defined(__aarch64__)
+  const ArmFeatures arm = arm_features();
+  all.push_back({&i8mm::kernel_set, arm.dotprod && arm.i8mm && arm.bf16});
+  all.push_back({&dotprod::kernel_set, arm.dotprod});
+  all.push_back({&neon::kernel_set, true});
+#else
   all.push_back({&baseline::kernel_set, true});
+#endif
   return all;
 }
 

@@ -9,15 +9,6 @@
 
 namespace g4::G4_ISA_NAMESPACE {
 
-// The tile that fills the register file: accumulators plus one column vector per row and one row vector.
-#if defined(__AVX512F__)
-inline constexpr int kTileRows = 4, kTileCols = 6;
-#elif defined(__AVX2__)
-inline constexpr int kTileRows = 3, kTileCols = 4;
-#else
-inline constexpr int kTileRows = 2, kTileCols = 4;
-#endif
-
 // acc[r * kCols + c] += lanes of a[r][0..n) * b[c][0..n); n is a multiple of kLanes.
 template <int kRows, int kCols>
 static G4_INLINE void accumulate(const float* a, int64_t a_stride, const float* const* b, int64_t b_offset, int64_t n,

@@ -12,6 +12,7 @@
 // two bytes (|high| <= 67), and 16 times all sums, divided by 16 in the scale, gives the same bits.
 #pragma once
 
+#include "backends/cpu/kernels/panel_unit.h"
 #include "backends/cpu/kernels/rows.h"
 
 namespace g4::G4_ISA_NAMESPACE {
@@ -19,7 +20,8 @@ namespace g4::G4_ISA_NAMESPACE {
 inline constexpr int64_t kActBlock = 32;
 inline constexpr float kActLevels = 1008.0f;
 
-// A token's blocks: 64 bytes (32 high, 32 low; of 16 a - b before b where paired), a scale and the sums of each.
+// A token's blocks: 64 bytes (runs of kActRun high and then their low ones; paired: 32 and 32, of 16 a - b before b), a
+// scale and the sums of each.
 struct TokenBlocks {
   std::byte* codes;
   float* scales;
@@ -88,7 +90,8 @@ static inline void quantize_row(const float* x, int32_t factor, const PanelActiv
       for (int i = 0; i < 16; ++i) split_code<8>(16 * q[i] - q[16 + i], codes + i, codes + 32 + i);
       for (int i = 16; i < 32; ++i) split_code<4>(q[i], codes + i, codes + 32 + i);
     } else {
-      for (int i = 0; i < kActBlock; ++i) split_code<4>(q[i], codes + i, codes + 32 + i);
+      for (int run = 0; run < kActBlock; run += kActRun)
+        for (int i = 0; i < kActRun; ++i) split_code<4>(q[run + i], codes + 2 * run + i, codes + 2 * run + kActRun + i);
     }
     const int64_t group = kActBlock / a.groups;
     for (int64_t g = 0; g < a.groups; ++g) {

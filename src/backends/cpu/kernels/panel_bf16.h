@@ -9,28 +9,30 @@ namespace g4::G4_ISA_NAMESPACE {
 
 inline constexpr int64_t kBf16Block = 32;
 
-// acc[t] += a panel's part times tokens x[t], float32 rows `x_stride` apart; k is a multiple of kBf16Block.
-template <int kTokens>
-static G4_INLINE void dot_bf16(const std::byte* panel, bool leads, int64_t k, const float* x, int64_t x_stride,
+// even[r] += pair r's first number times x[0], odd[r] += its second times x[1].
+static G4_INLINE void add_pairs(RowInts pairs, const float* x, RowFloats& even, RowFloats& odd) {
+  even = fma((RowFloats)(pairs << 16), all_rows(x[0]), even);
+  odd = fma((RowFloats)(pairs & static_cast<int32_t>(0xffff0000)), all_rows(x[1]), odd);
+}
+
+// acc[t] += a panel's part times tokens x[t], rows of Number `x_stride` apart; k is a multiple of kBf16Block.
+template <int kTokens, class Number>
+static G4_INLINE void dot_bf16(const std::byte* panel, bool leads, int64_t k, const Number* x, int64_t x_stride,
                                RowFloats* acc) {
   for (int64_t begin = 0; begin < k; begin += kBf16Block) {
     if (kParts == 1 || leads) prefetch_ahead<kBf16Block * 32>(panel + begin * 32);
     RowFloats even[kTokens] = {}, odd[kTokens] = {};
     for (int64_t i = begin; i < begin + kBf16Block; i += 2) {
-      const auto pair = load_vector<RowInts>(panel + i * 32);
-      const auto first = (RowFloats)(pair << 16), second = (RowFloats)(pair & static_cast<int32_t>(0xffff0000));
-      for (int t = 0; t < kTokens; ++t) {
-        even[t] = fma(first, all_rows(x[t * x_stride + i]), even[t]);
-        odd[t] = fma(second, all_rows(x[t * x_stride + i + 1]), odd[t]);
-      }
+      const auto pairs = load_vector<RowInts>(panel + i * 32);
+      for (int t = 0; t < kTokens; ++t) add_pairs(pairs, x + t * x_stride + i, even[t], odd[t]);
     }
     for (int t = 0; t < kTokens; ++t) acc[t] += even[t] + odd[t];
   }
 }
 
 // out[t * stride + r] += row r of the part . token t.
-template <int kTokens>
-static inline void dot_bf16_tokens(const std::byte* panel, bool leads, int64_t k, const float* x, int64_t x_stride,
+template <int kTokens, class Number>
+static inline void dot_bf16_tokens(const std::byte* panel, bool leads, int64_t k, const Number* x, int64_t x_stride,
                                    int64_t tokens, float* out, int64_t stride) {
   int64_t t = 0;
   for (; t + kTokens <= tokens; t += kTokens) {

@@ -30,6 +30,7 @@ struct StreamedPanel : Format {
   const std::byte* panel;
   int64_t first;
   bool leads;  // the first part to pass over these blocks
+  static constexpr bool kOctets = false;
   StreamedPanel(const PanelPart& at, int64_t from) : Format(at), panel(at.panel), first(from), leads(at.part == 0) {}
 
   G4_INLINE void prefetch(int64_t b) const {
@@ -45,7 +46,7 @@ struct StreamedPanel : Format {
 
 // A format whose codes meet paired activations, where shifting codes apart costs more than it spares.
 template <class Format>
-inline constexpr bool kPairs = !kWidens && requires(const Format& f, Codes* out) {
+inline constexpr bool kPairs = kPairing&& requires(const Format& f, Codes* out) {
   f.paired_codes(0, out);
 };
 
@@ -65,6 +66,7 @@ static G4_INLINE void dot_blocks(const Weights* w, int64_t blocks, TokenBlocks* 
   constexpr bool kPaired = requires { Weights::kPaired; };
   // Of sums that wait for nothing but each other. Paired ones have two of high bytes: they count 256 and 16 times.
   constexpr int kChains = kSums < 4 ? 2 : 1, kHighChains = kPaired ? 2 : kChains;
+  constexpr bool kOctets = kHasOctets && (Weights::kOctets || kTokens > 1);
   for (int64_t b = 0; b < blocks; ++b) {
     Codes codes[kPanels][8];
     RowFloats scale[kPanels][kGroups], minimum[kPanels][kGroups] = {};
@@ -72,27 +74,41 @@ static G4_INLINE void dot_blocks(const Weights* w, int64_t blocks, TokenBlocks* 
       w[p].prefetch(b);
       w[p].codes(b, codes[p]);
       w[p].scales(b, scale[p], minimum[p]);
+      if constexpr (kOctets && !Weights::kOctets) OctetSum<kOctets>::order(codes[p]);
     }
     RowInts sum[kSums][kGroups];
+    G4_UNROLL
     for (int g = 0; g < kGroups; ++g) {
+      if constexpr (kOctets) {
+        OctetSum<kOctets> all[kSums];
+        G4_UNROLL
+        for (int j = g * kQuads; j < (g + 1) * kQuads; ++j) G4_UNROLL
+        for (int s = 0; s < kSums; ++s) all[s].add(codes[s % kPanels][j], x[s / kPanels].codes, j);
+        for (int s = 0; s < kSums; ++s) {
+          sum[s][g] = all[s].total();
+          if constexpr (kSumFactor<Format> < 0) sum[s][g] += all_rows(x[s / kPanels].sums[g]);
+        }
+        continue;
+      }
       using Sum = ByteSum<Format::kFourBit>;
       Sum high[kSums][kHighChains], low[kSums][kChains];
-      if constexpr (!Format::kMinimum && !Sum::kShort)
+      if constexpr (kSumFactor<Format> < 0 && !Sum::kShort)
         for (int s = 0; s < kSums; ++s) low[s][0].sum = all_rows(x[s / kPanels].sums[g]);
-      for (int j = g * kQuads; j < (g + 1) * kQuads; ++j)
-        for (int s = 0; s < kSums; ++s) {
-          const std::byte* quads = x[s / kPanels].codes + 4 * j;
-          const Codes weights = codes[s % kPanels][j];
-          high[s][kPaired ? j / 4 : j % kChains].add(weights, load_vector<int32_t>(quads));
-          low[s][j % kChains].add(weights, load_vector<int32_t>(quads + 32));
-        }
+      G4_UNROLL
+      for (int j = g * kQuads; j < (g + 1) * kQuads; ++j) G4_UNROLL
+      for (int s = 0; s < kSums; ++s) {
+        const std::byte* at = x[s / kPanels].codes;
+        const Codes weights = codes[s % kPanels][j];
+        high[s][kPaired ? j / 4 : j % kChains].add(weights, high_quad(at, j));
+        low[s][j % kChains].add(weights, low_quad(at, j));
+      }
       for (int s = 0; s < kSums; ++s) {
         RowInts all[2] = {high[s][0].total(), low[s][0].total()};
         if constexpr (kPaired) all[0] <<= 4;
         for (int c = 1; c < kHighChains; ++c) all[0] += high[s][c].total();
         for (int c = 1; c < kChains; ++c) all[1] += low[s][c].total();
         sum[s][g] = (all[0] << 4) + all[1];
-        if constexpr (!Format::kMinimum && Sum::kShort) sum[s][g] += all_rows(x[s / kPanels].sums[g]);
+        if constexpr (kSumFactor<Format> < 0 && Sum::kShort) sum[s][g] += all_rows(x[s / kPanels].sums[g]);
       }
     }
     for (int s = 0; s < kSums; ++s) {
@@ -112,23 +128,25 @@ static G4_INLINE void dot_runs(const StreamedPanel<Format>& w, int64_t blocks, c
   for (int64_t first = 0; first < blocks; first += kRun) {
     RowInts sum[kRun][kGroups];
     for (int r = 0; r < kRun; ++r) w.prefetch(first + r);
+    G4_UNROLL
     for (int g = 0; g < kGroups; ++g) {
       using Sum = ByteSum<Format::kFourBit>;
       Sum high[kRun], low[kRun];
-      if constexpr (!Format::kMinimum && !Sum::kShort)
+      if constexpr (kSumFactor<Format> < 0 && !Sum::kShort)
         for (int r = 0; r < kRun; ++r) low[r].sum = all_rows(at.sums[r * kGroups + g]);
+      G4_UNROLL
       for (int j = g * kQuads; j < (g + 1) * kQuads; ++j) {
         Codes codes[kRun];
         w.run_codes(first, j, codes);
+        G4_UNROLL
         for (int r = 0; r < kRun; ++r) {
-          const std::byte* quads = at.codes + r * 64 + 4 * j;
-          high[r].add(codes[r], load_vector<int32_t>(quads));
-          low[r].add(codes[r], load_vector<int32_t>(quads + 32));
+          high[r].add(codes[r], high_quad(at.codes + r * 64, j));
+          low[r].add(codes[r], low_quad(at.codes + r * 64, j));
         }
       }
       for (int r = 0; r < kRun; ++r) {
         sum[r][g] = (high[r].total() << 4) + low[r].total();
-        if constexpr (!Format::kMinimum && Sum::kShort) sum[r][g] += all_rows(at.sums[r * kGroups + g]);
+        if constexpr (kSumFactor<Format> < 0 && Sum::kShort) sum[r][g] += all_rows(at.sums[r * kGroups + g]);
       }
     }
     for (int r = 0; r < kRun; ++r) {
@@ -147,6 +165,7 @@ struct UnpackedPanel {
   std::byte* memory;
   int64_t blocks;
 
+  static constexpr bool kOctets = kHasOctets;
   static constexpr int64_t kScales = Format::kGroups * (Format::kMinimum ? 2 : 1);
   static constexpr int64_t kVector = sizeof(Codes), kCodeBytes = 8 * kVector;
   static constexpr int64_t kBlockBytes = kCodeBytes + kScales * kVector;
@@ -155,6 +174,7 @@ struct UnpackedPanel {
     for (int64_t b = 0; b < blocks; ++b) {
       Codes c[8];
       w.codes(first + b, c);
+      OctetSum<kOctets>::order(c);
       for (int j = 0; j < 8; ++j) store_vector(memory + b * kBlockBytes + j * kVector, c[j]);
       RowFloats scale[Format::kGroups], minimum[Format::kGroups] = {};
       w.scales(first + b, scale, minimum);

@@ -6,7 +6,7 @@
 // codes of vector j of each.
 #pragma once
 
-#include "backends/cpu/kernels/panel_vectors.h"
+#include "backends/cpu/kernels/panel_unit.h"
 #include "tensor/dtype.h"
 #include "tensor/quant/decode_iq.h"
 
@@ -121,13 +121,13 @@ struct PanelFormat<DType::Q5_1> : PanelScaleMinimum {
 
 template <>
 struct PanelFormat<DType::Q8_0> : PanelScale {
-  static constexpr int kBlock = 32, kOffset = 128, kGroups = 1;
+  static constexpr int kBlock = 32, kOffset = kSignBit, kGroups = 1;
   static constexpr bool kMinimum = false, kFourBit = false;
   static constexpr int64_t kBytes = 544;
   const std::byte* q;
   explicit PanelFormat(const PanelPart& at) : PanelScale(at), q(at.field(2, 4)) {}
   G4_INLINE void codes(int64_t b, Codes* out) const {
-    for (int j = 0; j < 8; ++j) out[j] = load_vector<Codes>(q + b * 512 + j * 64) ^ 0x80;
+    for (int j = 0; j < 8; ++j) out[j] = load_vector<Codes>(q + b * 512 + j * 64) ^ kSignBit;
   }
 };
 
@@ -312,7 +312,7 @@ struct PanelTable {
 
 template <>
 struct PanelFormat<DType::IQ4_NL> : PanelScale {
-  static constexpr int kBlock = 32, kOffset = 128, kGroups = 1;
+  static constexpr int kBlock = 32, kOffset = kSignBit, kGroups = 1;
   static constexpr bool kMinimum = false, kFourBit = false;
   static constexpr int64_t kBytes = 288;
   PanelTable table{kIq4Values, kOffset};
@@ -323,7 +323,7 @@ struct PanelFormat<DType::IQ4_NL> : PanelScale {
 
 template <>
 struct PanelFormat<DType::IQ4_XS> {
-  static constexpr int kBlock = 256, kOffset = 128, kGroups = 1;
+  static constexpr int kBlock = 256, kOffset = kSignBit, kGroups = 1;
   static constexpr bool kMinimum = false, kFourBit = false;
   static constexpr int64_t kBytes = 272;
   PanelTable table{kIq4Values, kOffset};

@@ -7,8 +7,6 @@
 
 namespace g4::G4_ISA_NAMESPACE {
 
-#if defined(__AVX512BF16__)
-inline constexpr bool kHasHalves = true;
 inline constexpr int64_t kTokenTile = kHasTiles ? 16 : 1;
 
 // Bytes of a token's row in tiles of kTokenTile tokens by 32 elements; x[t, i] lies where this says. For a tile of one
@@ -18,6 +16,7 @@ static G4_INLINE int64_t half_offset(int64_t t, int64_t i, int64_t k) {
          i % kBf16Block * 2;
 }
 
+#if defined(__AVX512BF16__)
 // Each row's two numbers rounded to bfloat16, the even one in the low half.
 static G4_INLINE RowInts half_pairs(RowFloats even, RowFloats odd) {
   constexpr int32_t kPair = 1 << 16 | 1, kFirst = 16 << 16;  // word r beside word 16 + r
@@ -129,9 +128,6 @@ static inline void multiply_halves(const std::byte* panel, int64_t panel_bytes, 
     dot_halves<kTwoPanels, 1, true>(panel, panel_bytes, k, x + t * next_token, next_token, out + t * stride, stride);
 }
 #endif
-#else
-inline constexpr bool kHasHalves = false;
-inline constexpr int64_t kTokenTile = 1;
 #endif
 
 }  // namespace g4::G4_ISA_NAMESPACE

@@ -91,21 +91,30 @@ static void quantized_product(const std::byte* panel, int64_t panel_bytes, int64
     }
 }
 
-static inline void bf16_product(const std::byte* panel, int64_t panel_bytes, int64_t panels, const PanelOperand& x,
-                                int64_t token, int64_t tokens, float* out, int64_t stride, std::byte* scratch) {
-#if defined(__AVX512BF16__)
-  if (x.halves) return half_product<void>(panel, panel_bytes, panels, x, token, tokens, out, stride, scratch);
-#endif
-  (void)scratch;
-  const int64_t most = kParts == 1 ? x.k : kStretch * kBf16Block;
+// Activations in rows of float32, or of bfloat16 where products take those.
+template <class Number>
+static void bf16_rows(const std::byte* panel, int64_t panel_bytes, int64_t panels, const Number* x, int64_t k,
+                      int64_t tokens, float* out, int64_t stride) {
+  const int64_t most = kParts == 1 ? k : kStretch * kBf16Block;
   for (int64_t p = 0; p < panels; ++p)
-    for (int64_t first = 0; first < x.k; first += most) {
-      const int64_t count = x.k - first < most ? x.k - first : most;
+    for (int64_t first = 0; first < k; first += most) {
+      const int64_t count = k - first < most ? k - first : most;
       for (int part = 0; part < kParts; ++part)
         dot_bf16_tokens<kManyAtOnce>(panel + p * panel_bytes + first * 32 + part * kLanes * 4, part == 0, count,
-                                     x.floats + token * x.k + first, x.k, tokens, out + p * kPanelRows + part * kLanes,
-                                     stride);
+                                     x + first, k, tokens, out + p * kPanelRows + part * kLanes, stride);
     }
+}
+
+static void bf16_product(const std::byte* panel, int64_t panel_bytes, int64_t panels, const PanelOperand& x,
+                         int64_t token, int64_t tokens, float* out, int64_t stride, std::byte* scratch) {
+#if defined(__AVX512BF16__)
+  if (x.halves) return half_product<void>(panel, panel_bytes, panels, x, token, tokens, out, stride, scratch);
+#elif defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
+  const auto* halves = reinterpret_cast<const uint16_t*>(x.halves);
+  if (halves) return bf16_rows(panel, panel_bytes, panels, halves + token * x.k, x.k, tokens, out, stride);
+#endif
+  (void)scratch;
+  bf16_rows(panel, panel_bytes, panels, x.floats + token * x.k, x.k, tokens, out, stride);
 }
 
 template <class Format>

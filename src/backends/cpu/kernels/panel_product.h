@@ -69,14 +69,12 @@ static inline PanelOperand operand_at(const PanelKernel& kernel, std::byte* memo
 static inline void prepare_row(const PanelKernel& kernel, const KernelTensor& x, int64_t r, const PanelOperand& operand,
                                int64_t t, float* buffer) {
   const int64_t k = operand.k;
-#if defined(__AVX512BF16__)
-  if (operand.halves) {
+  if (kHasHalves && operand.halves) {
     const std::byte* row = x.row(r);
     for (int64_t i = 0; i < k; i += kBf16Block)
       __builtin_memcpy(operand.halves + half_offset(t, i, k), row + i * 2, kBf16Block * 2);
     return;
   }
-#endif
   const float* floats = floats_of(x, r, buffer);
   if (kernel.groups) return quantize_row(floats, kernel.sum_factor, operand.quantized, t);
   __builtin_memcpy(operand.floats + t * k, floats, static_cast<size_t>(k) * 4);

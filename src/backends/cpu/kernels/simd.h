@@ -1,62 +1,33 @@
 // The widest float vector of the instruction set a kernel is compiled for, and the arithmetic kernels use.
 // Reductions fold a register in a fixed order, so a result depends on the instruction set and the shapes alone.
+//
+// Each architecture has a header of its own that gives, under the same names: kLanes and Vec, the vector; splat(x), x
+// in every lane (Vec{} + x would turn -0 into 0); fma(a, b, c) = a * b + c, fused where the instruction set can, and
+// the same for one number, so that tails are rounded as vectors are; kTileRows and kTileCols, the tile of dot products
+// that fills the register file.
 #pragma once
 
 #include <cstdint>
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
 
 #include "backends/cpu/kernel.h"
+#if defined(__AVX2__)
+#include "backends/cpu/kernels/simd_x86.h"
+#elif defined(__aarch64__)
+#include "backends/cpu/kernels/simd_arm.h"
+#else
+#include "backends/cpu/kernels/simd_plain.h"
+#endif
 
 namespace g4::G4_ISA_NAMESPACE {
 
-#if defined(__AVX512F__)
-inline constexpr int kLanes = 16;
-#elif defined(__AVX2__)
-inline constexpr int kLanes = 8;
-#else
-inline constexpr int kLanes = 4;
-#endif
-
-typedef float Vec __attribute__((vector_size(kLanes * 4)));
 typedef int32_t IVec __attribute__((vector_size(kLanes * 4)));
 
-// Not Vec{} + x: that is an addition, which turns -0 into 0.
-static G4_INLINE Vec splat(float x) {
-#if defined(__AVX512F__)
-  return (Vec)_mm512_set1_ps(x);
-#elif defined(__AVX2__)
-  return (Vec)_mm256_set1_ps(x);
-#else
-  return Vec{x, x, x, x};
-#endif
-}
 static G4_INLINE Vec load(const float* p) {
   Vec v;
   __builtin_memcpy(&v, p, sizeof v);
   return v;
 }
 static G4_INLINE void store(float* p, Vec v) { __builtin_memcpy(p, &v, sizeof v); }
-
-// a * b + c, fused where the instruction set can.
-static G4_INLINE Vec fma(Vec a, Vec b, Vec c) {
-#if defined(__AVX512F__)
-  return (Vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
-#elif defined(__FMA__)
-  return (Vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
-#else
-  return a * b + c;
-#endif
-}
-// The same for one number, so that tails are rounded as vectors are.
-static G4_INLINE float fma(float a, float b, float c) {
-#if defined(__FMA__)
-  return __builtin_fmaf(a, b, c);
-#else
-  return a * b + c;
-#endif
-}
 
 static G4_INLINE float reduce_add(Vec v) {
   float lane[kLanes];
