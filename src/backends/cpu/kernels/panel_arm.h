@@ -34,6 +34,7 @@ static G4_INLINE RowFloats load_halves(const std::byte* p) {
   return (RowFloats)vcvt_f32_f16(load_vector<float16x4_t>(p));
 }
 
+#if defined(__ARM_FEATURE_DOTPROD)
 // Four bytes of a register.
 struct Quad {
   int8x16_t bytes;
@@ -42,7 +43,6 @@ struct Quad {
 static G4_INLINE Quad high_quad(const std::byte* x, int j) { return {load_vector<int8x16_t>(x + j / 2 * 16), j % 2}; }
 static G4_INLINE Quad low_quad(const std::byte* x, int j) { return {high_quad(x, j).bytes, 2 + j % 2}; }
 
-#if defined(__ARM_FEATURE_DOTPROD)
 template <bool kFourBit>
 struct ByteSum {
   static constexpr bool kShort = false;
@@ -69,6 +69,13 @@ struct ByteSum {
   G4_INLINE RowInts total() const { return sum; }
 };
 #else
+// Four bytes, over and over.
+typedef int8x16_t Quad;
+static G4_INLINE Quad high_quad(const std::byte* x, int j) {
+  return (Quad)vdupq_n_s32(load_vector<int32_t>(x + j / 2 * 16 + j % 2 * 4));
+}
+static G4_INLINE Quad low_quad(const std::byte* x, int j) { return high_quad(x + kActRun, j); }
+
 // Products add up in 16 bits, each row's four in four lanes: one each of codes below 16 from all eight quads, at most
 // four of any others (4 * 128 * 63 < 2^15) before they are widened.
 template <bool kFourBit>
@@ -81,14 +88,9 @@ struct ByteSum {
 
   G4_INLINE void add(Codes codes, Quad quad) {
     const auto c = (int8x16_t)codes;
-    const auto words = (int32x4_t)quad.bytes;
-    const int32x4_t spread = quad.lane == 0   ? vdupq_laneq_s32(words, 0)
-                             : quad.lane == 1 ? vdupq_laneq_s32(words, 1)
-                             : quad.lane == 2 ? vdupq_laneq_s32(words, 2)
-                                              : vdupq_laneq_s32(words, 3);
     if (count == kMost) widen();
-    products[0] = vmlal_s8(products[0], vget_low_s8(c), vget_low_s8((int8x16_t)spread));
-    products[1] = vmlal_high_s8(products[1], c, (int8x16_t)spread);
+    products[0] = vmlal_s8(products[0], vget_low_s8(c), vget_low_s8(quad));
+    products[1] = vmlal_high_s8(products[1], c, quad);
     ++count;
   }
   G4_INLINE RowInts total() {
