@@ -1,14 +1,18 @@
 // test_ops: every case of every operation on one backend against the scalar reference.
 //
-//   test_ops [--backend cpu] [--partial] [--verbose] [FILTER]   check; FILTER selects labels that contain it
-//   test_ops --support [FILE]                                   writes the op-support table of all devices
+//   test_ops [--backend cpu] [--partial] [--verbose] [--one-in N] [--isa ISA] [FILTER]
+//                                 checks; FILTER selects labels that contain it, --one-in a share of them by lot, the
+//                                 same one every time, another one for each instruction set
+//   test_ops --support [FILE]     writes the op-support table of all devices
 //
 // A case must be within its bound of the reference and the same bits on 1, 2 and 3 threads. On the cpu every token has
 // the same bits alone as in its batch; elsewhere it may take another kernel and is held to its bound, and a program has
 // the same bits in its second and third run, which may replay what the first recorded. --partial lets a backend lack
 // cases (they are counted); --verbose names each case before it runs, for one that crashes. G4CPP_CPU_ISA chooses the
-// cpu's instruction set.
+// cpu's instruction set; --isa says which one must be in use.
+#include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iostream>
@@ -26,6 +30,8 @@ namespace {
 struct Options {
   std::string backend = "cpu";
   std::string filter;
+  std::string isa;
+  int64_t one_in = 1;
   std::string support_file = "-";
   bool support = false;
   bool partial = false;
@@ -38,6 +44,10 @@ Options parse(int argc, char** argv) {
     const std::string arg = argv[i];
     if (arg == "--backend" && i + 1 < argc) {
       options.backend = argv[++i];
+    } else if (arg == "--isa" && i + 1 < argc) {
+      options.isa = argv[++i];
+    } else if (arg == "--one-in" && i + 1 < argc) {
+      options.one_in = std::max<int64_t>(1, std::atoll(argv[++i]));
     } else if (arg == "--partial") {
       options.partial = true;
     } else if (arg == "--verbose") {
@@ -136,7 +146,13 @@ class Checker {
 
 int check_all(const Options& options) {
   Checker checker(options.backend);
-  std::printf("%s: %s\n", options.backend.c_str(), checker.backend().device().description.c_str());
+  const std::string description = checker.backend().device().description;
+  const std::string isa = description.substr(description.rfind(' ') + 1);
+  std::printf("%s: %s\n", options.backend.c_str(), description.c_str());
+  if (!options.isa.empty() && isa != options.isa) {
+    std::printf("FAILED dispatch: expected %s, found %s\n", options.isa.c_str(), isa.c_str());
+    return 1;
+  }
   int passed = 0, failed = 0, lacking = 0;
   if (options.backend == "cpu") {
     const std::string wrong = wrong_cpu_layouts();
@@ -147,6 +163,7 @@ int check_all(const Options& options) {
   for (const OpCase& c : all_cases()) {
     if (c.label.find(options.filter) == std::string::npos) continue;
     covered.insert(c.op);
+    if (Random(concat(isa, " ", c.label)).below(options.one_in) != 0) continue;
     if (options.verbose) std::printf("%s\n", c.label.c_str());
     std::fflush(stdout);
     std::string wrong;

@@ -148,6 +148,28 @@ OpCase not_finite_case(DType x, DType w, DType out, int64_t tokens, bool only_in
   return c;
 }
 
+// The largest integers everywhere, of one sign: sums of few bits would overflow. Of a block of Q4_0 the one element of
+// the other sign makes all others 15.
+OpCase full_scale_case(DType w, int64_t tokens) {
+  OpCase c;
+  c.panels = true;
+  c.op = "matmul";
+  c.format = name(w);
+  c.n_tokens = tokens;
+  const int64_t n = 48, k = 256;
+  c.label = concat("panel matmul ", tokens, "x", n, "x", k, " w ", name(w), " full scale");
+  c.build = [=](Builder& builder) {
+    std::vector<float> activations(static_cast<size_t>(tokens * k)), weights(static_cast<size_t>(n * k));
+    for (size_t i = 0; i < activations.size(); ++i)
+      activations[i] = std::ldexp(static_cast<float>(i / k % 2 ? -kLevels : kLevels), -11);
+    for (size_t i = 0; i < weights.size(); ++i) weights[i] = (i / k % 2 ? -1.0f : 1.0f) * (i % kBlock ? 0.875f : -1.0f);
+    const Data a = encode(DType::F32, {tokens, k}, activations), b = encode(w, {n, k}, weights);
+    builder.output(matmul(builder.tokens(a), builder.matrix(b), builder.out(DType::F32), 1.0f),
+                   product(DType::F32, k, largest_norm(a), largest_norm(b)));
+  };
+  return c;
+}
+
 struct Experts {
   int64_t tokens, choices, experts, n;
   bool shared_rows;  // every expert reads the same row
@@ -236,6 +258,8 @@ OpCases panel_matmul_cases() {
       cases.push_back(not_finite_case(x, w, DType::BF16, 3, false));
       cases.push_back(not_finite_case(x, w, DType::F16, 9, true));
     }
+    if (w == DType::Q8_0 || w == DType::Q4_0)
+      for (const int64_t tokens : {1, 4, 9}) cases.push_back(full_scale_case(w, tokens));
     // Enough panels that threads share them and k beyond a stretch, and a scaled result.
     const int64_t k = depths_of(w).back();
     const DType x = DType::BF16;

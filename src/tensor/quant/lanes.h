@@ -6,6 +6,8 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #include "tensor/quant/isa.h"
@@ -67,6 +69,8 @@ static inline Bytes16 look_up(const int8_t* table, Bytes16 indices) {
 #if defined(__SSSE3__)
   const auto values = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
   return reinterpret_cast<Bytes16>(_mm_shuffle_epi8(values, reinterpret_cast<__m128i>(indices)));
+#elif defined(__aarch64__)
+  return (Bytes16)vqtbl1q_s8(vld1q_s8(table), (uint8x16_t)indices);
 #else
   Bytes16 values;
   for (int i = 0; i < 16; ++i) values[i] = static_cast<uint8_t>(table[indices[i]]);
@@ -84,6 +88,11 @@ static inline Floats16 widen(Bytes16 bytes) {
   const auto in = reinterpret_cast<__m128i>(bytes);
   return {{_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(in)),
            _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_unpackhi_epi64(in, in)))}};
+#elif defined(__aarch64__)
+  const auto in = (int8x16_t)bytes;
+  const int16x8_t low = vmovl_s8(vget_low_s8(in)), high = vmovl_high_s8(in);
+  return {{(Floats)vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))), (Floats)vcvtq_f32_s32(vmovl_high_s16(low)),
+           (Floats)vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))), (Floats)vcvtq_f32_s32(vmovl_high_s16(high))}};
 #else
   typedef int16_t Words __attribute__((vector_size(32)));
   typedef int32_t Ints __attribute__((vector_size(64)));
