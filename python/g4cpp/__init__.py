@@ -4,6 +4,8 @@
     with Model("gemma.gguf") as model:
         print(model.generate("The capital of France is", max_tokens=16))
 
+Model() without a file is a small demo model that ships with the package.
+
 Names are imported on first use, so that `import g4cpp` itself loads neither numpy nor the C++ core.
 """
 

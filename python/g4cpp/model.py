@@ -6,10 +6,10 @@ import operator
 import warnings
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
+from g4cpp.demo import model_file
 from g4cpp.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -52,7 +52,7 @@ class Model:
 
     def __init__(
         self,
-        path: PathLike,
+        path: PathLike | None = None,
         *,
         device: str = "auto",
         compute: str = "auto",
@@ -66,7 +66,8 @@ class Model:
         device_map: DeviceMap | None = None,
         progress: bool | Callback = False,
     ) -> None:
-        """Loads `path`.
+        """Loads `path`, a GGUF file or a name: None and "demo" are the 14 M demo model that ships with the package,
+        "gemma3-270m" is Google's (extra [demo]).
 
         compute: "bf16", "f32" or "f16"; "auto" is what the device does best. n_ctx: tokens of context; "auto"
         is the trained context or what memory allows. n_threads: None is one per physical core. micro_batch:
@@ -89,9 +90,10 @@ class Model:
         context = 0 if n_ctx == "auto" else _count("n_ctx", n_ctx)
         chunk = 0 if micro_batch == "auto" else _count("micro_batch", micro_batch)
         threads = 0 if n_threads is None else _count("n_threads", n_threads)
-        file = open_gguf(path)
-        name = Path(path).name
-        shown = progress if callable(progress) else progress and Path(path).stat().st_size >= WORTH_A_BAR
+        source = model_file(path)
+        file = open_gguf(source)
+        name = source.name
+        shown = progress if callable(progress) else progress and source.stat().st_size >= WORTH_A_BAR
         with progress_callback(shown, name) as tell:
             engine = _core.Engine(
                 file,

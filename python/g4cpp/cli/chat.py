@@ -26,7 +26,7 @@ from g4cpp.cli.common import (
     ThreadsOption,
     TopKOption,
     TopPOption,
-    demo_file,
+    choose,
     load,
     note,
     write,
@@ -67,15 +67,12 @@ def chat(
     debug: DebugOption = False,
 ) -> None:
     """Chat. Reads one message per line; answers stream as they come."""
-    from g4cpp import demo
     from g4cpp.chat import Conversation
 
     source = _template(template)
-    if model is None:
-        model, max_tokens = demo_file(max_tokens)
-        source = source or demo.TEMPLATE
+    choice = choose(model, max_tokens)
     options: dict[str, Any] = {
-        "max_tokens": max_tokens,
+        "max_tokens": choice.max_tokens,
         "temperature": temperature,
         "top_k": top_k,
         "top_p": top_p,
@@ -84,8 +81,8 @@ def chat(
         "seed": seed,
         "stop": stop or (),
     }
-    with load(model, device, compute, threads, n_ctx, repack, gpu_layers, device_map) as loaded:
-        talk = Conversation(loaded, system=system, thinking=thinking, template=source)
+    with load(choice.path, device, compute, threads, n_ctx, repack, gpu_layers, device_map) as loaded:
+        talk = Conversation(loaded, system=system, thinking=thinking, template=source or choice.template)
         talk.check()
         if sys.stdin.isatty():
             note(HELP)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,10 +17,12 @@ if TYPE_CHECKING:
 
     from g4cpp.model import Model
 
+DEFAULT_MODEL = "by default the small demo model that comes with g4cpp"
+
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ModelOption = Annotated[
-    Path | None, typer.Option("-m", "--model", help="GGUF file; by default the demo model of g4cpp[demo].")
+    Path | None, typer.Option("-m", "--model", help=f"GGUF file or gemma3-270m (g4cpp[demo]); {DEFAULT_MODEL}.")
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="Where to run; see the devices command.")]
 GpuLayersOption = Annotated[
@@ -92,15 +95,29 @@ def parse_context(text: str) -> int:
     return int(text)
 
 
-def demo_file(max_tokens: int | None = 0) -> tuple[Path, int | None]:
-    """The demo model and its own limit where `max_tokens` is None; says on stderr what runs, under which
-    license."""
-    from g4cpp import demo
+@dataclass(frozen=True)
+class Choice:
+    """What `choose` found: the file, and for a named model its template and its end."""
 
-    path = demo.demo_model()
-    limit = f"; ends after {demo.MAX_TOKENS} tokens, -n sets another end" if max_tokens is None else ""
-    note(f"no -m given: Gemma 3 270M, a small base model ({demo.LICENSE}){limit}")
-    return path, demo.MAX_TOKENS if max_tokens is None else max_tokens
+    path: Path
+    template: str | None
+    max_tokens: int | None
+
+
+def choose(model: Path | None, max_tokens: int | None = 0) -> Choice:
+    """The model of -m, by default the demo model; of a named one stderr tells in a line what runs.
+
+    max_tokens: None takes the named model's own end. Raises FileError, MissingFileError.
+    """
+    from g4cpp.demo import model_file, named
+
+    path, entry = model_file(model), named(model)
+    if entry is None:
+        return Choice(path, None, max_tokens)
+    ends = max_tokens is None and entry.max_tokens is not None
+    limit = f"; ends after {entry.max_tokens} tokens, -n sets another end" if ends else ""
+    note(f"{'no model named: ' if model is None else ''}{entry.about}{limit}")
+    return Choice(path, entry.template, entry.max_tokens if max_tokens is None else max_tokens)
 
 
 def note(text: str) -> None:

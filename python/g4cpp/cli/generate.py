@@ -26,7 +26,7 @@ from g4cpp.cli.common import (
     ThreadsOption,
     TopKOption,
     TopPOption,
-    demo_file,
+    choose,
     load,
     print_json,
     write,
@@ -60,12 +60,11 @@ def generate(
 ) -> None:
     """Generate text. With a chat model the prompt becomes a user turn, unless --raw."""
     text = _prompt(prompt)
-    if model is None:
-        model, max_tokens = demo_file(max_tokens)
-    with load(model, device, compute, threads, n_ctx, repack, gpu_layers, device_map) as loaded:
+    choice = choose(model, max_tokens)
+    with load(choice.path, device, compute, threads, n_ctx, repack, gpu_layers, device_map) as loaded:
         template = loaded.info.has_chat_template and not raw
         options: dict[str, Any] = {
-            "max_tokens": max_tokens,
+            "max_tokens": choice.max_tokens,
             "temperature": temperature,
             "top_k": top_k,
             "top_p": top_p,

