@@ -89,7 +89,7 @@ def test_generate_reads_stdin_and_stops(tiny: Tiny) -> None:
         (["bench", "-m", "TINY", "--repeat", "0"], "repeat"),
         (["convert", "absent"], "absent"),
         (["fly"], "fly"),
-        (["info"], "FILE"),
+        (["convert"], "CHECKPOINT"),
     ],
 )
 def test_errors_are_one_line_and_exit_code_2(

@@ -13,11 +13,14 @@ pytestmark = pytest.mark.parity
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 from demo_checkpoint import write_checkpoint  # noqa: E402
-from reference import Reference  # noqa: E402
+from reference import Reference, nmse  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 from test_parity import BF16_END, BF16_LAYER, F32_END, F32_LAYER, Case, layer_errors  # noqa: E402
 
-QUANTISED = 1.25  # of the noise that exact products have in bf16 mode (docs/numerics.md)
+# The reference rounds the decoded weights to bfloat16, which this engine does with AMX only: 1.25 times the noise of
+# exact products, and 1.1 times that of activations as integers (docs/numerics.md). In a layer weights are rounded as
+# often as activations. Seen: 1.27 to 1.37 floors with AMX, 1.47 to 1.51 without; layers 4e-6 and 1.8e-5.
+QUANTISED_END, QUANTISED_LAYER = 1.25 * 1.1, 2
 N_TOKENS = 700  # nearly three windows of 256
 
 
@@ -31,16 +34,17 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
 
 
 def test_f32(case: Case) -> None:
-    found = case.trace("f32")["logits"]
-    assert ((found - case.f32.logits) ** 2).sum() <= F32_END * (case.f32.logits**2).sum()
+    assert nmse(case.trace("f32")["logits"], case.f32.logits) <= F32_END
     assert max(layer_errors(case.trace("f32", case.f32.inputs), case.f32)) <= F32_LAYER
 
 
 def test_bf16(case: Case) -> None:
-    found, reference = case.trace("bf16")["logits"], case.bf16.logits
-    assert ((found - reference) ** 2).sum() <= BF16_END * QUANTISED * case.floor * (reference**2).sum()
+    """And no farther from float32 than the reference is."""
+    found = case.trace("bf16")["logits"]
+    assert nmse(found, case.bf16.logits) <= BF16_END * QUANTISED_END * case.floor
     assert 1e-5 < case.floor < 1e-3
-    assert max(layer_errors(case.forced_bf16, case.bf16)) <= BF16_LAYER
+    assert max(layer_errors(case.forced_bf16, case.bf16)) <= BF16_LAYER * QUANTISED_LAYER
+    assert nmse(found, case.f32.logits) <= 1.1 * nmse(case.bf16.logits, case.f32.logits)
 
 
 def test_bf16_embedding(case: Case) -> None:
