@@ -93,6 +93,8 @@ class Report:
     device: str
     device_description: str
     compute: str
+    kv_dtype: str
+    """Of our cache; a peer has its own settings."""
     kv_shared_skip: bool
     micro_batch: int
     engines: list[EngineFacts]
@@ -108,6 +110,7 @@ def measure(
     *,
     device: str = "auto",
     compute: str = "auto",
+    kv_dtype: str = "auto",
     n_threads: Sizes | None = None,
     prefill: Sizes = 512,
     decode: Sizes = 64,
@@ -120,8 +123,8 @@ def measure(
 ) -> Report:
     """Every size at every depth with every number of threads (each its own engine): one warm-up, then `repeat` runs.
 
-    repack, kv_shared_skip: as in Model; vs: a peer of g4cpp.peers that runs beside. Raises ArgumentError and what
-    loading a model raises.
+    kv_dtype, repack, kv_shared_skip: as in Model; vs: a peer of g4cpp.peers that runs beside. Raises ArgumentError and
+    what loading a model raises.
     """
     from g4cpp import _core
 
@@ -137,6 +140,7 @@ def measure(
         file,
         device=device,
         compute=compute,
+        kv_dtype=kv_dtype,
         n_ctx=max(case.depth + case.tokens for case in cases) + 2,
         repack=repack,
         kv_shared_skip=kv_shared_skip,
@@ -158,6 +162,7 @@ def measure(
         device=info.device,
         device_description=", ".join(descriptions.get(name, "") for name in info.device.split("+")),
         compute=info.compute,
+        kv_dtype=info.kv_dtype,
         kv_shared_skip=kv_shared_skip,
         micro_batch=info.micro_batch,
         engines=facts,

@@ -204,7 +204,7 @@ void bind_engine(py::module_& m) {
             e.decode(id, guarded);
           },
           py::arg("id"), py::arg("poll") = py::none())
-      .def("last_logits", [](const Engine& e) { return copy_of(e.last_logits()); })
+      .def("last_logits", [](Engine& e) { return copy_of(e.last_logits()); })
       .def("sample", &Engine::sample, py::arg("sampler"), py::call_guard<py::gil_scoped_release>())
       .def("logits", all_logits, py::arg("ids"), py::arg("positions"), py::arg("poll") = py::none())
       .def("reset", &Engine::reset)

@@ -22,6 +22,7 @@
 #include "ops/router_topk.h"
 #include "ops/scale.h"
 #include "ops/softcap.h"
+#include "ops/top_k.h"
 
 namespace g4 {
 

@@ -1,8 +1,11 @@
 #include "runtime/engine.h"
 
 #include <algorithm>
+#include <array>
+#include <limits>
 
 #include "base/log.h"
+#include "ops/top_k.h"
 
 namespace g4 {
 namespace {
@@ -96,7 +99,7 @@ void Engine::check_ids(std::span<const int32_t> ids) const {
 
 void Engine::truncate(int64_t n) {
   tokens_.resize(static_cast<size_t>(n));
-  last_logits_.clear();
+  forget_logits();
   kv_->truncate(n);
   if (kv_->snapshot_position() > n) kv_->drop_snapshot();
 }
@@ -123,7 +126,8 @@ int64_t Engine::rewind_to_prefix(std::span<const int32_t> ids) {
 }
 
 void Engine::extend(std::span<const int32_t> ids, std::span<const int64_t> wanted, const Poll& poll,
-                    const std::function<void(size_t, std::span<const float>)>& row) {
+                    const std::function<void(size_t, const Tensor&)>& rows_ready) {
+  forget_logits();
   size_t next = 0;
   const auto total = static_cast<int64_t>(ids.size());
   while (static_cast<int64_t>(tokens_.size()) < total) {
@@ -143,14 +147,7 @@ void Engine::extend(std::span<const int32_t> ids, std::span<const int64_t> wante
     kv_->wrote(end);
     const Program& program = stepper_->run(spec, {chunk, begin, rows}, poll);
     tokens_.insert(tokens_.end(), chunk.begin(), chunk.end());
-    if (rows.empty()) continue;
-    const Tensor logits = program.output("logits");
-    std::vector<float> values(static_cast<size_t>(config().vocab));
-    for (size_t i = 0; i < rows.size(); ++i) {
-      logits.buffer->read(logits.offset + static_cast<int64_t>(i) * logits.strides[0], values.data(),
-                          config().vocab * static_cast<int64_t>(sizeof(float)));
-      row(first + i, values);
-    }
+    if (!rows.empty()) rows_ready(first, program.output("logits"));
   }
 }
 
@@ -173,8 +170,7 @@ int64_t Engine::prefill(std::span<const int32_t> ids, const Poll& poll) {
   check_ids(ids);
   const int64_t reused = rewind_to_prefix(ids);
   const auto last = static_cast<int64_t>(ids.size()) - 1;
-  extend(ids, {&last, 1}, poll,
-         [&](size_t, std::span<const float> row) { last_logits_.assign(row.begin(), row.end()); });
+  extend(ids, {&last, 1}, poll, [&](size_t, const Tensor& logits) { ready_ = logits; });
   return static_cast<int64_t>(ids.size()) - reused;
 }
 
@@ -188,20 +184,39 @@ void Engine::decode(int32_t id, const Poll& poll) {
   if (position >= memory_plan().n_ctx) throw ContextOverflowError(position + 1, memory_plan().n_ctx);
   check_ids({&id, 1});
   const int32_t row = 0;
-  last_logits_.resize(static_cast<size_t>(config().vocab));
+  forget_logits();
   kv_->wrote(position + 1);
   const Program& program = stepper_->run({1, 1, options_.kv_shared_skip}, {{&id, 1}, position, {&row, 1}}, poll);
-  const Tensor logits = program.output("logits");
-  logits.buffer->read(logits.offset, last_logits_.data(), config().vocab * static_cast<int64_t>(sizeof(float)));
   tokens_.push_back(id);
+  ready_ = program.output("logits");
 }
 
-std::span<const float> Engine::last_logits() const {
-  if (last_logits_.empty()) fail<ArgumentError>("logits", "no logits are ready: prefill or decode first");
+void Engine::forget_logits() {
+  ready_.reset();
+  last_logits_.clear();
+}
+
+std::span<const float> Engine::last_logits() {
+  if (!ready_) fail<ArgumentError>("logits", "no logits are ready: prefill or decode first");
+  if (last_logits_.empty()) {
+    last_logits_.resize(static_cast<size_t>(config().vocab));
+    ready_->buffer->read(ready_->offset, last_logits_.data(), config().vocab * static_cast<int64_t>(sizeof(float)));
+  }
   return last_logits_;
 }
 
-int32_t Engine::sample(Sampler& sampler) { return sampler.sample(last_logits()); }
+int32_t Engine::sample(Sampler& sampler) {
+  // A few numbers of rows to choose: each makes a program of its own.
+  static constexpr std::array<int64_t, 4> kSizes{1, 64, 128, kMostTopK};
+  const auto deciding = static_cast<int64_t>(sampler.deciding());
+  if (!ready_ || !last_logits_.empty() || deciding == 0 || deciding > kSizes.back())
+    return sampler.sample(last_logits());
+  const int64_t k = std::min(*std::ranges::lower_bound(kSizes, deciding), config().vocab);
+  const Stepper::Best best = stepper_->best_logits(*ready_, k);
+  const bool finite = !best.values.empty() && best.values[0] < std::numeric_limits<float>::infinity();
+  if (!finite) return sampler.sample(last_logits());  // it says what is wrong
+  return sampler.sample_best({best.ids, best.values, static_cast<size_t>(config().vocab)});
+}
 
 void Engine::logits(std::span<const int32_t> ids, std::span<const int64_t> positions, const Poll& poll,
                     const std::function<void(size_t, std::span<const float>)>& row) {
@@ -212,7 +227,14 @@ void Engine::logits(std::span<const int32_t> ids, std::span<const int64_t> posit
     if (i > 0 && positions[i] <= positions[i - 1]) fail<ArgumentError>("logits", "positions must ascend");
   }
   reset();
-  extend(ids, positions, poll, row);
+  std::vector<float> values(static_cast<size_t>(config().vocab));
+  extend(ids, positions, poll, [&](size_t first, const Tensor& logits) {
+    for (int64_t i = 0; i < logits.shape[0]; ++i) {
+      logits.buffer->read(logits.offset + i * logits.strides[0], values.data(),
+                          config().vocab * static_cast<int64_t>(sizeof(float)));
+      row(first + static_cast<size_t>(i), values);
+    }
+  });
 }
 
 void Engine::reset() { truncate(0); }

@@ -51,8 +51,9 @@ class Engine {
   void snapshot();
   // Appends one token and leaves its row of logits ready.
   void decode(int32_t id, const Poll& poll = {});
-  // The ready row [n_vocab]. Throws ArgumentError when there is none.
-  std::span<const float> last_logits() const;
+  // The ready row [n_vocab], read from the device when somebody asks. Throws ArgumentError when there is none.
+  std::span<const float> last_logits();
+  // From the ready row; where its best logits decide, these are all that is read from the device.
   int32_t sample(Sampler& sampler);
 
   // Makes `ids` the sequence, computing all of it; calls row(i, logits) for each of the ascending positions.
@@ -77,9 +78,11 @@ class Engine {
   int64_t rewind_to_prefix(std::span<const int32_t> ids);
   void truncate(int64_t n);
   void load(const std::shared_ptr<const GgufFile>& file);
-  // Computes ids from tokens().size() on, in micro-batches.
+  // Computes ids from tokens().size() on.
+  // In micro-batches; calls rows(index of the first, logits [some, n_vocab]) for the wanted positions of each.
   void extend(std::span<const int32_t> ids, std::span<const int64_t> wanted, const Poll& poll,
-              const std::function<void(size_t, std::span<const float>)>& row);
+              const std::function<void(size_t, const Tensor&)>& rows);
+  void forget_logits();
 
   EngineOptions options_;
   Numerics numerics_;
@@ -90,7 +93,8 @@ class Engine {
   std::unique_ptr<Stepper> stepper_;
   std::vector<int32_t> tokens_;
   std::vector<int32_t> snapshot_tokens_;
-  std::vector<float> last_logits_;
+  std::optional<Tensor> ready_;     // the last step's logits [1, n_vocab], until the next step
+  std::vector<float> last_logits_;  // the same on the host, once read
 };
 
 }  // namespace g4

@@ -16,7 +16,7 @@ struct EngineOptions {
   int64_t n_ctx = 0;              // 0: the trained context, or what memory allows
   int n_threads = 0;              // 0: the physical cores
   int64_t micro_batch = 0;        // 0: what suits the device
-  std::string kv_dtype = "auto";  // auto: the compute mode's; f32, f16, bf16
+  std::string kv_dtype = "auto";  // auto: the compute mode's; f32, f16, bf16, q8_0
   bool kv_shared_skip = true;
   bool repack = true;  // false: matrices stay as the file has them, mapped
   // Called after each tensor of a load with the bytes done and all there are; what it throws ends the load.

@@ -39,6 +39,9 @@ KvCache::KvCache(const TextConfig& config, const KvCacheShape& shape, const Laye
         slots_ = slots;
       }
       layer.places = places_of(config, places, i);
+      if (c.head_dim % block_size(shape.dtype))
+        fail<ArgumentError>("kv_dtype", name(shape.dtype), ": heads of a multiple of ", block_size(shape.dtype),
+                            " expected, layer ", i, " has ", c.head_dim);
       const Shape dims{slots, c.kv_heads, c.head_dim};
       const int64_t bytes = row_bytes(shape.dtype, dims.elements());
       for (int place : layer.places) {

@@ -36,7 +36,8 @@ DType parse_kv_dtype(const std::string& text, const Numerics& numerics) {
   if (text == "f32") return DType::F32;
   if (text == "f16") return DType::F16;
   if (text == "bf16") return DType::BF16;
-  fail<ArgumentError>("kv_dtype", "unknown KV cache format '", text, "'; there are auto, f32, f16, bf16");
+  if (text == "q8_0") return DType::Q8_0;
+  fail<ArgumentError>("kv_dtype", "unknown KV cache format '", text, "'; there are auto, f32, f16, bf16, q8_0");
 }
 
 void check_options(const EngineOptions& options) {

@@ -100,11 +100,23 @@ void Sampler::accept(int32_t token) {
     counts_.insert(found, {token, 1});
 }
 
-void Sampler::adjust() {
-  const auto change = [this](const char* where, int32_t id, auto&& f) {
-    require_in_row(where, id, row_.size());
-    const float logit = row_.get(static_cast<size_t>(id));
-    if (logit != -kInfinity) row_.set(static_cast<size_t>(id), static_cast<float>(f(double{logit})));
+size_t Sampler::deciding() const {
+  const SamplerOptions& o = options_;
+  const bool greedy = o.temperature == 0.0 || o.top_k == 1;
+  if (!greedy && o.top_k == 0) return 0;
+  // Logits that only fall give way to at most as many that stay.
+  const bool rises = o.repetition_penalty < 1.0 || o.presence_penalty < 0.0 || o.frequency_penalty < 0.0 ||
+                     std::ranges::any_of(o.logit_bias, [](const auto& entry) { return entry.second > 0.0f; });
+  if (rises) return 0;
+  return (greedy ? 1 : static_cast<size_t>(o.top_k)) + o.logit_bias.size() + counts_.size() + o.suppress.size();
+}
+
+template <class Get, class Set>
+void Sampler::adjust(size_t n_vocab, const Get& get, const Set& set) const {
+  const auto change = [&](const char* where, int32_t id, auto&& f) {
+    require_in_row(where, id, n_vocab);
+    const float* logit = get(id);
+    if (logit && *logit != -kInfinity) set(id, static_cast<float>(f(double{*logit})));
   };
   for (const auto& [id, bias] : options_.logit_bias)
     change("logit_bias", id, [b = bias](double logit) { return finite(logit + b); });
@@ -116,26 +128,70 @@ void Sampler::adjust() {
     });
   }
   for (const int32_t id : options_.suppress) change("suppress", id, [](double) { return -kInfinity; });
-  row_.refresh();
 }
 
 int32_t Sampler::sample(std::span<const float> logits) {
   if (logits.empty() || !std::in_range<int32_t>(logits.size()))
     fail<ArgumentError>("sampler", "a row of 1 to 2147483647 logits expected, got ", logits.size());
   row_.load(logits);
-  adjust();
-  if (row_.max() == -kInfinity)
-    fail<ModelError>("sampler", "no token can be drawn: all ", logits.size(),
-                     " logits are -inf (masked or suppressed)");
+  float logit = 0;
+  adjust(
+      logits.size(),
+      [&](int32_t id) {
+        logit = row_.get(static_cast<size_t>(id));
+        return &logit;
+      },
+      [this](int32_t id, float value) { row_.set(static_cast<size_t>(id), value); });
+  row_.refresh();
+  n_vocab_ = logits.size();
+  largest_ = row_.max();
+  candidates_.clear();
+  cumulative_.clear();
+  complete_ = false;
+  return choose();
+}
+
+int32_t Sampler::sample_best(const TopLogits& best) {
+  G4_CHECK(!best.ids.empty() && best.ids.size() == best.values.size() && best.values[0] < kInfinity);
+  n_vocab_ = best.n_vocab;
+  candidates_.clear();
+  cumulative_.clear();
+  complete_ = true;
+  for (size_t i = 0; i < best.ids.size(); ++i) candidates_.push_back({best.values[i], best.ids[i]});
+  const auto find = [this](int32_t id) { return std::ranges::find(candidates_, id, &Candidate::id); };
+  adjust(
+      n_vocab_,
+      [&](int32_t id) {
+        const auto found = find(id);
+        return found == candidates_.end() ? nullptr : &found->logit;
+      },
+      [&](int32_t id, float value) { find(id)->logit = value; });
+  largest_ = std::ranges::max(candidates_, {}, &Candidate::logit).logit;
+  std::erase_if(candidates_, [](const Candidate& c) { return c.logit == -kInfinity; });
+  return choose();
+}
+
+int32_t Sampler::choose() {
+  if (largest_ == -kInfinity)
+    fail<ModelError>("sampler", "no token can be drawn: all ", n_vocab_, " logits are -inf (masked or suppressed)");
   const bool greedy = options_.temperature == 0.0 || options_.top_k == 1;
-  const int32_t token = greedy ? static_cast<int32_t>(row_.argmax()) : draw();
+  const int32_t token = greedy ? best_token() : draw();
   ++n_draws_;
   return token;
 }
 
+// The lowest id of the largest logit.
+int32_t Sampler::best_token() const {
+  if (!complete_) return static_cast<int32_t>(row_.argmax());
+  int32_t best = std::numeric_limits<int32_t>::max();
+  for (const Candidate& c : candidates_)
+    if (c.logit == largest_) best = std::min(best, c.id);
+  return best;
+}
+
 // Summed in four chains per block, then over the blocks: a fixed order that need not wait for every addition.
 double Sampler::weight_of_all() const {
-  const float largest = row_.max();
+  const float largest = largest_;
   const double temperature = options_.temperature;
   double total = 0.0;
   for (size_t b = 0; b < row_.n_blocks(); ++b) {
@@ -192,7 +248,7 @@ void Sampler::order(size_t n) {
   std::sort(at(sorted), at(n), before);
   double sum = sorted == 0 ? 0.0 : cumulative_.back();
   for (size_t i = sorted; i < n; ++i) {
-    sum += weight(candidates_[i].logit, row_.max(), options_.temperature);
+    sum += weight(candidates_[i].logit, largest_, options_.temperature);
     cumulative_.push_back(sum);
   }
 }
@@ -206,26 +262,25 @@ bool Sampler::reaches(size_t i) {
 
 int32_t Sampler::draw() {
   const SamplerOptions& o = options_;
-  candidates_.clear();
-  candidates_.reserve(row_.size());
-  cumulative_.clear();
-  cumulative_.reserve(row_.size());
-  complete_ = false;
+  if (!complete_) {
+    candidates_.reserve(n_vocab_);
+    cumulative_.reserve(n_vocab_);
+  }
   double total = 0.0;
   if (o.top_k > 0) {
-    order(static_cast<size_t>(std::min<int64_t>(o.top_k, static_cast<int64_t>(row_.size()))));
+    order(static_cast<size_t>(std::min<int64_t>(o.top_k, static_cast<int64_t>(n_vocab_))));
     candidates_.resize(cumulative_.size());
     complete_ = true;
     total = cumulative_.back();
   } else if (o.top_p < 1.0 || o.min_p == 0.0) {
     total = weight_of_all();
   }
-  size_t kept = row_.size();
+  size_t kept = n_vocab_;
   double mass = total;
   reaches(0);
   if (o.top_p < 1.0 || o.min_p > 0.0) {
     const double enough = o.top_p < 1.0 ? o.top_p * total : std::numeric_limits<double>::infinity();
-    const auto likely = [&](size_t i) { return weight(candidates_[i].logit, row_.max(), o.temperature) >= o.min_p; };
+    const auto likely = [&](size_t i) { return weight(candidates_[i].logit, largest_, o.temperature) >= o.min_p; };
     kept = 1;
     while (cumulative_[kept - 1] < enough && reaches(kept) && likely(kept)) ++kept;
     mass = cumulative_[kept - 1];

@@ -43,6 +43,13 @@ struct SamplerOptions {
 //   8. draw: the first token in descending order whose cumulative weight exceeds u * (the weight kept), u in [0, 1)
 // The best token always stays. Temperature 0 or top_k 1: the largest logit after steps 1-3, lowest id on ties.
 // A token depends on the options, the accepted tokens, how many samples came before, and the logits, on nothing else.
+// The best of a row of logits, in descending order, equal ones by lower id, with the row's length.
+struct TopLogits {
+  std::span<const int32_t> ids;
+  std::span<const float> values;
+  size_t n_vocab = 0;
+};
+
 class Sampler {
  public:
   // Throws ArgumentError naming the option, its value and its range.
@@ -55,6 +62,13 @@ class Sampler {
   // row, or an id in logit_bias, suppress or accepted that is not below n_vocab. A call that throws is not a draw.
   int32_t sample(std::span<const float> logits);
 
+  // How many of a row's best logits decide the next sample; 0: all do, as when nothing bounds the tokens kept or a
+  // logit may rise.
+  size_t deciding() const;
+  // The same token as from the whole row, whose best deciding() logits (or more) these are, finite ones first: no NaN
+  // and no +inf. Throws as the other does.
+  int32_t sample_best(const TopLogits& best);
+
   const SamplerOptions& options() const { return options_; }
 
  private:
@@ -64,7 +78,12 @@ class Sampler {
   };
 
   bool penalises() const;
-  void adjust();
+  // Steps 1 to 3, by get(id) -> const float* (nullptr: whatever becomes of this logit, it is not drawn) and set(id,
+  // value).
+  template <class Get, class Set>
+  void adjust(size_t n_vocab, const Get& get, const Set& set) const;
+  int32_t choose();
+  int32_t best_token() const;
   double weight_of_all() const;
   int32_t draw();
   void collect(size_t n);
@@ -80,6 +99,8 @@ class Sampler {
 
   // Scratch of one call, kept so that later calls allocate nothing.
   LogitRow row_;
+  size_t n_vocab_ = 0;
+  float largest_ = 0;  // after steps 1 to 3
   std::vector<float> maxima_;
   std::vector<Candidate> candidates_;  // holds the first tokens of the descending order; [0, cumulative_.size()) sorted
   std::vector<double> cumulative_;     // [i]: weight of candidates 0..i

@@ -4,6 +4,7 @@
 
 #include "backends/host_buffer.h"
 #include "base/log.h"
+#include "ops/top_k.h"
 
 namespace g4 {
 namespace {
@@ -71,9 +72,47 @@ void Stepper::reserve(std::span<const int64_t> bytes) {
   for (size_t i = 0; i < arenas_.size(); ++i) {
     if (bytes[i] == 0 || (arenas_[i] && arenas_[i]->size() >= bytes[i])) continue;
     programs_.clear();  // they point into the old arena
+    selections_.clear();
     arenas_[i].reset();
     arenas_[i] = backends_[i]->allocate(bytes[i]);
   }
+}
+
+Stepper::Selection& Stepper::selection_for(const Tensor& logits, int64_t k) {
+  const auto known = std::find_if(selections_.begin(), selections_.end(), [&](const Selection& s) {
+    return s.buffer == logits.buffer && s.offset == logits.offset && s.k == k;
+  });
+  if (known != selections_.end()) {
+    selections_.splice(selections_.begin(), selections_, known);
+    return selections_.front();
+  }
+  Selection made{logits.buffer, logits.offset, k, nullptr, nullptr};
+  Backend& backend = *backends_.back();
+  Graph graph;
+  const TopK best = top_k(graph.external(logits.slice(0, 1), "logits"), k);
+  graph.name(best.ids, "ids");
+  graph.name(best.values, "values");
+  graph.mark_output(best.ids);
+  graph.mark_output(best.values);
+  if (backend.supports(call_of(graph, graph.nodes()[0]))) {
+    made.program = std::make_unique<Program>(graph, backend);
+    made.arena = backend.allocate(made.program->arena_bytes());
+    made.program->bind(*made.arena);
+  }
+  if (selections_.size() == kMaxPrograms) selections_.pop_back();
+  selections_.push_front(std::move(made));
+  return selections_.front();
+}
+
+Stepper::Best Stepper::best_logits(const Tensor& logits, int64_t k) {
+  const Selection& selection = selection_for(logits, k);
+  if (!selection.program) return {};
+  selection.program->run({});
+  Best best{std::vector<int32_t>(static_cast<size_t>(k)), std::vector<float>(static_cast<size_t>(k))};
+  const Tensor ids = selection.program->output("ids"), values = selection.program->output("values");
+  ids.buffer->read(ids.offset, best.ids.data(), ids.bytes());
+  values.buffer->read(values.offset, best.values.data(), values.bytes());
+  return best;
 }
 
 StepWork Stepper::work(const StepSpec& spec, int64_t end) const {

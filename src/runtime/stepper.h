@@ -36,6 +36,13 @@ class Stepper {
   const Program& run(const StepSpec& spec, const StepTokens& tokens, const Poll& poll,
                      std::span<const float> layer_inputs = {});
 
+  // The best k of the first row of the last step's logits. Empty where the device has no such operation.
+  struct Best {
+    std::vector<int32_t> ids;
+    std::vector<float> values;
+  };
+  Best best_logits(const Tensor& logits, int64_t k);
+
   // Of a step that ends at position `end`; runs nothing.
   StepWork work(const StepSpec& spec, int64_t end) const;
 
@@ -46,8 +53,16 @@ class Stepper {
     StepSpec spec;
     std::unique_ptr<Program> program;
   };
+  struct Selection {
+    Buffer* buffer;
+    int64_t offset;
+    int64_t k;
+    std::unique_ptr<Program> program;  // nullptr: the device lacks the operation
+    std::unique_ptr<Buffer> arena;
+  };
   StepInputs inputs_for(const StepSpec& spec) const;
   Program& program_for(const StepSpec& spec);
+  Selection& selection_for(const Tensor& logits, int64_t k);
 
   // Chunks of a long prompt, its remainder and decode are a handful of shapes; remainders vary and are evicted.
   static constexpr size_t kMaxPrograms = 8;
@@ -60,6 +75,7 @@ class Stepper {
   std::unique_ptr<Buffer> layer_inputs_;
   std::vector<std::unique_ptr<Buffer>> arenas_;  // per place
   std::list<Compiled> programs_;                 // most recently used first
+  std::list<Selection> selections_;              // likewise; of logits in the present arenas
   std::vector<std::string> fallbacks_;
 };
 

@@ -175,6 +175,19 @@ OpCases attention_cases() {
       for (const DType out : kFloats)
         for (const Layout layout : kLayouts)
           cases.push_back(attention_case({4, 2, 64, 24, 0, run_of(3, 5), q, kv, out, layout}));
+  // A quantised cache: every dtype of q and output, a token alone, a ring that has wrapped, many keys.
+  for (const DType q : kFloats)
+    for (const DType out : kFloats)
+      for (const Layout layout : kLayouts)
+        cases.push_back(attention_case({4, 2, 64, 24, 0, run_of(3, 5), q, DType::Q8_0, out, layout}));
+  for (const int64_t d : {32, 64, 128, 256, 512})
+    for (const int64_t tokens : kTokens) {
+      cases.push_back(attention_case({8, 2, d, 64, 0, run_of(31, tokens), DType::BF16, DType::Q8_0, DType::BF16}));
+      cases.push_back(
+          attention_case({4, 1, d, 21 + tokens, 21, run_of(197, tokens), DType::F32, DType::Q8_0, DType::F32}));
+    }
+  for (const int64_t tokens : {1, 9})
+    cases.push_back(attention_case({8, 2, 128, 3000, 0, run_of(2900, tokens), DType::BF16, DType::Q8_0, DType::BF16}));
   // Heads, groups and head sizes; batches from 1 to 33; a window inside a ring that has wrapped several times.
   const std::pair<int64_t, int64_t> groups[] = {{1, 1}, {8, 1}, {8, 2}, {3, 3}, {6, 2}};
   size_t turn = 0;
@@ -244,6 +257,13 @@ OpCases kv_write_cases() {
         cases.push_back(kv_write_case(k, cache, 3, 64, 40, {39}, layout));
         cases.push_back(kv_write_case(k, cache, 2, 16, 40, {7, 81, 3}, layout));
       }
+  for (const DType k : kFloats)
+    for (const Layout layout : kLayouts) {
+      cases.push_back(kv_write_case(k, DType::Q8_0, 2, 64, 40, run_of(0, 5), layout));
+      cases.push_back(kv_write_case(k, DType::Q8_0, 1, 32, 17, run_of(1000, 13), layout));
+      cases.push_back(kv_write_case(k, DType::Q8_0, 3, 512, 40, {39}, layout));
+      cases.push_back(kv_write_case(k, DType::Q8_0, 2, 96, 40, {7, 81, 3}, layout));
+    }
   cases.push_back(kv_write_case(DType::F32, DType::BF16, 8, 256, 300, run_of(250, 129), Layout::Contiguous));
   return cases;
 }

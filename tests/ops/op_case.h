@@ -84,6 +84,7 @@ OpCases panel_matmul_cases();
 OpCases panel_expert_cases();
 OpCases panel_embed_cases();
 OpCases router_cases();
+OpCases top_k_cases();
 OpCases attention_cases();
 OpCases kv_write_cases();
 OpCases all_cases();

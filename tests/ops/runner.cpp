@@ -11,7 +11,7 @@ namespace g4::test {
 namespace {
 
 std::vector<double> decode(const Result& result) {
-  const auto n = static_cast<int64_t>(result.bytes.size()) / block_bytes(result.dtype);
+  const auto n = static_cast<int64_t>(result.bytes.size()) / block_bytes(result.dtype) * block_size(result.dtype);
   std::vector<double> values(static_cast<size_t>(n));
   if (result.dtype == DType::I32) {
     std::vector<int32_t> numbers(values.size());

@@ -296,18 +296,36 @@ def test_repeated_calls_are_identical(path: Path) -> None:
 @pytest.mark.parametrize("compute", MODES)
 def test_kv_storage(path: Path, compute: str) -> None:
     """Storage rounds keys and values once: about 2^-12 of their size in float16 and 2^-9 in bfloat16, in mean
-    square (2^-12)^2 = 6e-8 and (2^-9)^2 = 4e-6. A few layers do not make more than 50 times that of it.
+    square (2^-12)^2 = 6e-8 and (2^-9)^2 = 4e-6; in Q8_0 by up to half of the largest of 32 over 127, which of normal
+    numbers is 2.2 deviations: (2.2 / 127)^2 / 12 = 2.5e-5. A few layers do not make more than 50 times that of it.
     """
     ids = random_ids(120)
     rows = {
         kv_dtype: engine(path, compute, kv_dtype=kv_dtype, micro_batch=8).logits(ids, list(range(120)))
-        for kv_dtype in ("f32", "f16", "bf16")
+        for kv_dtype in ("f32", "f16", "bf16", "q8_0")
     }
     assert all(np.isfinite(row).all() for row in rows.values())
     assert equal(engine(path, compute, micro_batch=8).logits(ids, list(range(120))), rows[compute])
+    one_shot = engine(path, compute, kv_dtype="q8_0", micro_batch=1024).logits(ids, list(range(120)))
+    assert equal(one_shot, rows["q8_0"])
     if compute == "f32":
+        assert 0 < typical_nmse(rows["q8_0"], rows["f32"]) <= 50 * 2.5e-5
         assert 0 < typical_nmse(rows["f16"], rows["f32"]) <= 50 * 2.0**-24
         assert 0 < typical_nmse(rows["bf16"], rows["f32"]) <= 50 * 2.0**-18
+
+
+def test_a_quantised_cache_goes_back_and_takes_half_the_memory(path: Path) -> None:
+    options = {"compute": "bf16", "kv_dtype": "q8_0", "micro_batch": 8}
+    ids = random_ids(150)
+    model = engine(path, **options)
+    model.prefill(ids)
+    model.snapshot()
+    decoded(model, random_ids(40, seed=1)[1:])
+    assert model.prefill([*ids, FIRST]) == 1
+    assert equal(model.last_logits(), last_row(path, [*ids, FIRST], **options))
+    plain = engine(path, **(options | {"kv_dtype": "bf16"})).memory_plan
+    assert model.memory_plan.kv_cache * 64 == plain.kv_cache * 34
+    assert model.kv_dtype == "Q8_0"
 
 
 # --- limits and interruptions -----------------------------------------------------------------------------

@@ -54,7 +54,7 @@ def test_cli(tiny: Tiny, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", path, "--device-map", "cpu=2,cpu=rest", "--no-tensors", "--json"]) == 0
     places = json.loads(capsys.readouterr().out)["memory_plan"]["places"]
     assert [place["n_layers"] for place in places] == [2, 4]
-    assert main(["info", path, "--device-map", "cpu=2,cpu=rest", "--no-tensors"]) == 0
+    assert main(["info", path, "--device-map", "cpu=2,cpu=rest", "--no-tensors", "--kv-dtype", "q8_0"]) == 0
     shown = capsys.readouterr().out
     assert "the embeddings and layers 0 to 1" in shown
     assert "layers 2 to 5 and the head" in shown

@@ -24,6 +24,7 @@ void rope_table(const OpCall& call);
 void router_topk(const OpCall& call);
 void scale(const OpCall& call);
 void softcap(const OpCall& call);
+void top_k(const OpCall& call);
 
 template <class Params>
 const Params& params(const OpCall& call) {

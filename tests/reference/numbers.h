@@ -22,7 +22,7 @@ Row read_row(const Tensor& t, int64_t row);
 // A row of I32.
 std::vector<int32_t> read_ints(const Tensor& t, int64_t row);
 
-// Rounds to the tensor's dtype.
+// Rounds to the tensor's dtype, a float's or Q8_0.
 void write_row(const Tensor& t, int64_t row, const Row& values);
 void write_ints(const Tensor& t, int64_t row, const std::vector<int32_t>& values);
 

@@ -33,6 +33,7 @@ const std::array kKernels = {
     Entry{&router_topk_op, router_topk},
     Entry{&scale_op, scale},
     Entry{&softcap_op, softcap},
+    Entry{&top_k_op, top_k},
 };
 
 Kernel find_kernel(const OpDef* op) {

@@ -1,4 +1,4 @@
-// embed, gather_rows, rms_norm, router_topk: a row at a time.
+// embed, gather_rows, rms_norm, router_topk, top_k: a row at a time.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -6,6 +6,7 @@
 #include "ops/embed.h"
 #include "ops/rms_norm.h"
 #include "ops/router_topk.h"
+#include "ops/top_k.h"
 #include "reference/kernels.h"
 #include "reference/numbers.h"
 
@@ -72,6 +73,25 @@ void router_topk(const OpCall& call) {
       weights.push_back(p[static_cast<size_t>(id)] / chosen_sum * expert_scale[static_cast<size_t>(id)]);
     write_ints(call.outputs[0], t, ids);
     write_row(call.outputs[1], t, weights);
+  }
+}
+
+void top_k(const OpCall& call) {
+  const Tensor& logits = call.inputs[0];
+  const auto k = static_cast<size_t>(params<TopKParams>(call).k);
+  for (int64_t r = 0; r < logits.shape[0]; ++r) {
+    const Row row = read_row(logits, r);
+    std::vector<int32_t> ids(row.size());
+    for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int32_t>(i);
+    std::stable_sort(ids.begin(), ids.end(), [&](int32_t a, int32_t b) {
+      const double x = row[static_cast<size_t>(a)], y = row[static_cast<size_t>(b)];
+      return std::isnan(x) ? !std::isnan(y) : x > y;
+    });
+    ids.resize(k);
+    Row best;
+    for (int32_t id : ids) best.push_back(row[static_cast<size_t>(id)]);
+    write_ints(call.outputs[0], r, ids);
+    write_row(call.outputs[1], r, best);
   }
 }
 

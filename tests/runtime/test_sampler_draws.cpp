@@ -233,4 +233,98 @@ TEST(later_calls_allocate_nothing) {
   }
 }
 
+// The best `n` of a row by a stable sort.
+struct Best {
+  std::vector<int32_t> ids;
+  std::vector<float> values;
+  size_t n_vocab;
+
+  Best(const Row& row, size_t n) : ids(row.size()), n_vocab(row.size()) {
+    std::iota(ids.begin(), ids.end(), 0);
+    std::stable_sort(ids.begin(), ids.end(), [&](int32_t a, int32_t b) { return row[a] > row[b]; });
+    ids.resize(std::min(n, ids.size()));
+    for (int32_t id : ids) values.push_back(row[id]);
+  }
+  TopLogits logits() const { return {ids, values, n_vocab}; }
+};
+
+// Twins, one given whole rows and one only what decides, accept the same tokens and draw the same.
+void check_twins(const SamplerOptions& options, uint32_t seed, bool ties) {
+  Sampler whole(options), best(options);
+  for (uint32_t i = 0; i < 40; ++i) {
+    Row row = random_row(700, 3.0f, 100 * seed + i);
+    if (ties)
+      for (float& x : row) x = std::round(x);
+    if (i % 3 == 0)
+      for (size_t j = 0; j < row.size(); ++j)
+        if ((j * 31 + i) % 50) row[j] = -kInf;
+    const int32_t token = whole.sample(row);
+    CHECK(best.deciding() > 0);
+    CHECK_EQ(best.sample_best(Best(row, best.deciding()).logits()), token);
+    whole.accept(token);
+    best.accept(token);
+  }
+}
+
+TEST(the_best_logits_give_the_same_token_as_the_whole_row) {
+  for (const bool ties : {false, true})
+    for (uint32_t variant = 0; variant < 64; ++variant) {
+      SamplerOptions o;
+      o.seed = variant;
+      o.top_k = std::array{64, 1, 5, 900}[variant % 4];
+      o.temperature = variant % 16 == 3 ? 0.0 : 0.5 + 0.1 * (variant % 7);
+      o.top_p = variant & 4 ? 0.9 : 1.0;
+      o.min_p = variant & 8 ? 0.05 : 0.0;
+      if (variant & 16) {
+        o.repetition_penalty = 1.3;
+        o.presence_penalty = 0.4;
+        o.frequency_penalty = 0.2;
+        o.penalty_window = variant % 3 ? 10 : 0;
+      }
+      if (variant & 32) {
+        o.suppress = {3, 600, 601, 602, 3};
+        o.logit_bias = {{7, -2.0f}, {7, -1.0f}, {650, -100.0f}};
+      }
+      check_twins(o, variant, ties);
+    }
+}
+
+TEST(the_whole_row_decides_where_logits_may_rise_or_nothing_bounds_the_tokens) {
+  SamplerOptions o;
+  CHECK_EQ(Sampler(o).deciding(), 64u);
+  o.suppress = {1, 2};
+  CHECK_EQ(Sampler(o).deciding(), 66u);
+  o.temperature = 0.0;
+  CHECK_EQ(Sampler(o).deciding(), 3u);
+  o.top_k = 0;
+  CHECK_EQ(Sampler(o).deciding(), 3u);
+  o.temperature = 1.0;
+  CHECK_EQ(Sampler(o).deciding(), 0u);
+  for (auto change :
+       {+[](SamplerOptions& x) {
+          x.logit_bias = {{1, 0.5f}};
+        },
+        +[](SamplerOptions& x) { x.repetition_penalty = 0.9; }, +[](SamplerOptions& x) { x.presence_penalty = -0.1; },
+        +[](SamplerOptions& x) { x.frequency_penalty = -0.1; }}) {
+    SamplerOptions rising;
+    change(rising);
+    CHECK_EQ(Sampler(rising).deciding(), 0u);
+  }
+  SamplerOptions penalties;
+  penalties.repetition_penalty = 1.1;
+  Sampler sampler(penalties);
+  for (const int32_t id : {5, 6, 5}) sampler.accept(id);
+  CHECK_EQ(sampler.deciding(), 66u);
+}
+
+TEST(best_logits_are_checked_like_a_row) {
+  SamplerOptions o;
+  o.suppress = {0, 1};
+  const Row row{1.0f, 2.0f, -kInf, -kInf};
+  CHECK_THROWS(Sampler(o).sample_best(Best(row, 4).logits()), ModelError, "all 4 logits are -inf");
+  o.suppress = {4};
+  CHECK_THROWS(Sampler(o).sample_best(Best(row, 4).logits()), ArgumentError, "token id 4 is not below the 4 logits");
+  CHECK_THROWS(Sampler(SamplerOptions()).sample_best(Best({kInf, 1.0f}, 2).logits()), InternalError, "values[0]");
+}
+
 G4_TEST_MAIN

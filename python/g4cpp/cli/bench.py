@@ -14,6 +14,7 @@ from g4cpp.cli.common import (
     DebugOption,
     DeviceOption,
     JsonOption,
+    KvOption,
     RepackOption,
     choose,
     console,
@@ -37,6 +38,7 @@ def bench(
     ] = None,
     device: DeviceOption = "auto",
     compute: ComputeOption = "auto",
+    kv_dtype: KvOption = "auto",
     threads: Annotated[
         str | None, typer.Option("-t", "--threads", help="Numbers, as 1,2; by default one per physical core.")
     ] = None,
@@ -72,6 +74,7 @@ def bench(
             path,
             device=device,
             compute=compute,
+            kv_dtype=kv_dtype,
             n_threads=n_threads,
             prefill=prefills,
             decode=decodes,
@@ -104,7 +107,7 @@ def _table(report: Report) -> Any:
     lines = [
         f"{report.model}: {report.architecture}, {report.n_parameters / 1e6:.0f} M parameters, {_formats(report)}, "
         f"{report.file_bytes / 1e9:.2f} GB",
-        f"{report.device} ({report.device_description}), {report.compute}, "
+        f"{report.device} ({report.device_description}), {report.compute}, {report.kv_dtype} cache, "
         f"{'' if report.kv_shared_skip else 'without the KV-shared skip, '}g4cpp {report.versions['g4cpp']}, "
         "load average {:.1f} to {:.1f}".format(*report.load_average),
     ]

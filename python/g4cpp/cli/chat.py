@@ -15,6 +15,7 @@ from g4cpp.cli.common import (
     DeviceMapOption,
     DeviceOption,
     GpuLayersOption,
+    KvOption,
     MaxTokensOption,
     MinPOption,
     ModelOption,
@@ -61,6 +62,7 @@ def chat(
     gpu_layers: GpuLayersOption = "auto",
     device_map: DeviceMapOption = None,
     compute: ComputeOption = "auto",
+    kv_dtype: KvOption = "auto",
     threads: ThreadsOption = None,
     repack: RepackOption = True,
     n_ctx: ContextOption = "auto",
@@ -81,7 +83,7 @@ def chat(
         "seed": seed,
         "stop": stop or (),
     }
-    with load(choice.path, device, compute, threads, n_ctx, repack, gpu_layers, device_map) as loaded:
+    with load(choice.path, device, compute, threads, n_ctx, repack, gpu_layers, device_map, kv_dtype) as loaded:
         talk = Conversation(loaded, system=system, thinking=thinking, template=source or choice.template)
         talk.check()
         if sys.stdin.isatty():

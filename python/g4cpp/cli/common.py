@@ -35,6 +35,9 @@ DeviceMapOption = Annotated[
     str | None,
     typer.Option("--device-map", help="Layers of each device, as cpu=10,cuda=rest, instead of --device."),
 ]
+KvOption = Annotated[
+    str, typer.Option("--kv-dtype", help="Keys and values: auto (as --compute), f32, f16, bf16 or q8_0.")
+]
 ComputeOption = Annotated[str, typer.Option("--compute", help="auto, bf16, f32 or f16.")]
 ThreadsOption = Annotated[int | None, typer.Option("-t", "--threads", help="Default: one per physical core.")]
 RepackOption = Annotated[
@@ -66,6 +69,7 @@ def load(
     repack: bool,
     gpu_layers: str,
     device_map: str | None,
+    kv_dtype: str,
 ) -> Model:
     """The model, with the context size and the number of layers parsed."""
     from g4cpp.model import Model
@@ -82,6 +86,7 @@ def load(
         repack=repack,
         n_gpu_layers="auto" if layers is None else layers,
         device_map=device_map,
+        kv_dtype=kv_dtype,
         progress=True,
     )
 

@@ -15,6 +15,7 @@ from g4cpp.cli.common import (
     DeviceOption,
     GpuLayersOption,
     JsonOption,
+    KvOption,
     MaxTokensOption,
     MinPOption,
     ModelOption,
@@ -52,6 +53,7 @@ def generate(
     gpu_layers: GpuLayersOption = "auto",
     device_map: DeviceMapOption = None,
     compute: ComputeOption = "auto",
+    kv_dtype: KvOption = "auto",
     threads: ThreadsOption = None,
     repack: RepackOption = True,
     n_ctx: ContextOption = "auto",
@@ -61,7 +63,7 @@ def generate(
     """Generate text. With a chat model the prompt becomes a user turn, unless --raw."""
     text = _prompt(prompt)
     choice = choose(model, max_tokens)
-    with load(choice.path, device, compute, threads, n_ctx, repack, gpu_layers, device_map) as loaded:
+    with load(choice.path, device, compute, threads, n_ctx, repack, gpu_layers, device_map, kv_dtype) as loaded:
         template = loaded.info.has_chat_template and not raw
         options: dict[str, Any] = {
             "max_tokens": choice.max_tokens,

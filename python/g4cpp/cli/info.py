@@ -19,6 +19,7 @@ from g4cpp.cli.common import (
     DeviceOption,
     GpuLayersOption,
     JsonOption,
+    KvOption,
     choose,
     console,
     human_bytes,
@@ -40,6 +41,7 @@ def info(
         Path | None, typer.Argument(help=f"GGUF file, of a split file its first part, or gemma3-270m; {DEFAULT_MODEL}.")
     ] = None,
     compute: ComputeOption = "auto",
+    kv_dtype: KvOption = "auto",
     n_ctx: ContextOption = "auto",
     device: DeviceOption = "auto",
     gpu_layers: GpuLayersOption = "auto",
@@ -57,6 +59,7 @@ def info(
     plan = _plan(
         opened,
         compute=compute,
+        kv_dtype=kv_dtype,
         n_ctx=parse_context(n_ctx),
         device=device,
         n_gpu_layers=parse_gpu_layers(gpu_layers),

@@ -5,6 +5,7 @@
 // in order. One token alone spreads its splits over the threads; a prefill chunk spreads tiles of queries.
 #include "backends/cpu/kernels/attention_floats.h"
 #include "backends/cpu/kernels/attention_matrix.h"
+#include "backends/cpu/kernels/cache_types.h"
 
 namespace g4::G4_ISA_NAMESPACE {
 
@@ -101,7 +102,7 @@ static void launch_with(const CpuCall& call) {
 }
 
 static bool supports(const CpuCall& call) {
-  return is_activation(call.in[0].dtype) && is_activation(call.in[1].dtype) && call.in[1].dtype == call.in[2].dtype &&
+  return is_activation(call.in[0].dtype) && is_cache(call.in[1]) && call.in[1].dtype == call.in[2].dtype &&
          is_activation(call.out[0].dtype) && call.in[0].dim[1] / call.in[1].dim[1] <= 256;
 }
 

@@ -1,11 +1,13 @@
 // kv_write: see ops/kv_write.h.
-#include "backends/cpu/kernels/rows.h"
+#include "backends/cpu/kernels/cache_types.h"
+#include "tensor/quant/quant.h"
 
 namespace g4::G4_ISA_NAMESPACE {
 
 static bool supports(const CpuCall& call) {
-  return is_activation(call.in[0].dtype) && is_activation(call.in[1].dtype) && is_activation(call.in[2].dtype) &&
-         call.in[2].dtype == call.in[3].dtype;
+  const KernelTensor& cache = call.in[2];
+  return is_activation(call.in[0].dtype) && is_activation(call.in[1].dtype) && is_cache(cache) &&
+         cache.dtype == call.in[3].dtype;
 }
 
 static int64_t workspace(const CpuCall& call) { return row_scratch(call, call.in[0].cols, 1); }
@@ -19,7 +21,11 @@ static void launch(const CpuCall& call) {
     for (int source = 0; source < 2; ++source) {
       const KernelTensor &values = call.in[source], &cache = call.in[2 + source];
       const float* row = floats_of(values, r, buffer);
-      store_floats(row, cache.row(slot * heads + r % heads), cache.dtype, k.cols);
+      std::byte* target = cache.row(slot * heads + r % heads);
+      if (cache.dtype == DType::Q8_0)
+        quantize(cache.dtype, row, target, k.cols);
+      else
+        store_floats(row, target, cache.dtype, k.cols);
     }
   });
 }
