@@ -1,5 +1,6 @@
 // The CPU backend: host memory, the best kernel set this processor runs, one persistent thread pool.
-// G4CPP_CPU_ISA=baseline|avx2|avxvnni|avx512|avx512bf16|amx forces a set (tests run every path this way).
+// G4CPP_CPU_ISA=baseline|avx2|avxvnni|avx512|avx512bf16|amx, on Arm neon|dotprod|i8mm, forces a set (tests run every
+// path this way).
 #include <algorithm>
 #include <cstring>
 #include <mutex>

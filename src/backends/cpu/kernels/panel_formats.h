@@ -1,5 +1,5 @@
 // How a panel of each format is read (fields: panels.cpp). A format gives, for a block of 32 elements, eight vectors of
-// unsigned codes and the rows' float scales:
+// codes, bytes as the processor multiplies them (panel_unit.h), and the rows' float scales:
 //   weight = scale * (code - kOffset), or scale * code - minimum where kMinimum.
 // kGroups scales share a block (2: one for each half). Codes of kFourBit formats lie below 16. kBytes are those of the
 // 16 rows' blocks of 32, kBlock the elements of the format's own. Where kRun blocks share bytes, run_codes gives the

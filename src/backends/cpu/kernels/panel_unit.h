@@ -1,7 +1,7 @@
 // What the processor's vector unit does its own way for panels. Each architecture has a header that gives, under the
 // same names:
 //
-//   kHasPanels              whether panels pay: where bytes multiply four at a time, or eight codes meet a register
+//   kHasPanels              whether panels pay
 //   kPairing                whether paired activations pay (panel_activations.h)
 //   kSignBit                128 where codes are unsigned bytes, 0 where they are signed: codes of eight bits are raised
 //                           by it
@@ -11,9 +11,9 @@
 //   code_bits<kFrom, kMask>(codes)         bits kFrom and above of each byte, kMask of them
 //   look_up_codes(table, codes)            table[c] for each code below 16
 //   high_quad(x, j), low_quad(x, j)        the high or low bytes of elements 4 j to 4 j + 3 of a block of activations
-//   ByteSum<kFourBit>       sums over a block, exact: add(codes, quad) adds each row's four codes times the quad,
+//   ByteSum<kFourBit>       exact sums over a block: add(codes, quad) adds each row's four codes times the quad;
 //   total()
-//                           is what all were; where not kShort, `sum` may begin with a number
+//                           is all of them; where not kShort, `sum` may begin with a number
 //   kHasOctets              whether codes of eight elements meet both bytes of activations at once: OctetSum<true>'s
 //                           order(codes) puts a block's eight vectors in that order, add(codes[j], x, j) adds them
 //   kHasHalves              whether bfloat16 products take both operands as such
