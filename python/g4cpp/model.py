@@ -73,14 +73,14 @@ class Model:
         is the trained context or what memory allows. n_threads: None is one per physical core. micro_batch:
         prompt tokens per pass; "auto" is what suits the device. kv_dtype: "f32", "f16", "bf16", "q8_0"; "auto"
         follows compute. kv_shared_skip: prompt tokens before the last skip the layers that only read the cache of
-        others. repack: matrices are laid out anew in memory for fast instructions (bf16 and f16 modes); False leaves
-        them as in the file, on the CPU mapped and shared with other processes, and slower. n_gpu_layers: so many of
-        the last layers, the head being the very last (as llama.cpp counts), lie on the GPU and the rest on the CPU; "all" (or
-        -1, or more than there are); "auto" is all, or as many as fit. device_map: instead of device, the layers each
-        device holds, from the first on: {"cpu": 10, "cuda": "rest"}, pairs where one comes twice, or
-        "cpu=10,cuda=rest"; the embeddings lie with the first, the head with the last. progress: True shows a bar on a
-        terminal's standard error while a file of a gigabyte or more loads; a function is called with (file name,
-        bytes done, bytes in all), and what it raises ends the load.
+        others. repack: matrices are laid out anew in memory for fast instructions (bf16 and f16 modes); False
+        leaves them as in the file, on the CPU mapped and shared with other processes, and slower. n_gpu_layers: so
+        many of the last layers, the head being the very last (as llama.cpp counts), lie on the GPU and the rest on
+        the CPU; "all" (or -1, or more than there are); "auto" is all, or as many as fit. device_map: instead of
+        device, the layers each device holds, from the first on: {"cpu": 10, "cuda": "rest"}, pairs where one comes
+        twice, or "cpu=10,cuda=rest"; the embeddings lie with the first, the head with the last. progress: True
+        shows a bar on a terminal's standard error while a file of a gigabyte or more loads; a function is called
+        with (file name, bytes done, bytes in all), and what it raises ends the load.
         Raises FileError, GGUFError, ModelError, MemoryPlanError, DeviceError, ArgumentError.
         """
         from g4cpp import _core
