@@ -12,8 +12,7 @@
 //   look_up_codes(table, codes)            table[c] for each code below 16
 //   high_quad(x, j), low_quad(x, j)        the high or low bytes of elements 4 j to 4 j + 3 of a block of activations
 //   ByteSum<kFourBit>       exact sums over a block: add(codes, quad) adds each row's four codes times the quad;
-//   total()
-//                           is all of them; where not kShort, `sum` may begin with a number
+//                           total() gives what all came to; where not kShort, `sum` may begin with a number
 //   kHasOctets              whether codes of eight elements meet both bytes of activations at once: OctetSum<true>'s
 //                           order(codes) puts a block's eight vectors in that order, add(codes[j], x, j) adds them
 //   kHasHalves              whether bfloat16 products take both operands as such
