@@ -12,6 +12,7 @@ from g4cpp.cli.chat import chat
 from g4cpp.cli.common import DebugOption
 from g4cpp.cli.convert import convert
 from g4cpp.cli.devices import devices
+from g4cpp.cli.evaluate import app as evaluate
 from g4cpp.cli.generate import generate
 from g4cpp.cli.info import info
 
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 for function in (generate, chat, convert, info, devices, bench):
     app.command()(function)
+app.add_typer(evaluate, name="eval")
 
 
 def _version(asked: bool) -> None:
