@@ -26,6 +26,8 @@ from g4cpp.eval.coherence import Result
 from g4cpp.eval.plan import demo_model
 from g4cpp.eval.settings import Setting, open_engine
 
+FILE_PARTS = ("divergence", "retrieval", "context_loss")
+ENGINE_PARTS = ("consistency", "divergence", "formats", "turns", "retrieval")
 Edit = Callable[[gguf.GGUFReader], None]
 
 
@@ -183,7 +185,8 @@ def opener(fault: Fault, wrong_file: Path | None) -> Callable[[_core.GgufFile, S
 
 
 def run_mutant(name: str, model: Path, reference: Path | None, folder: Path, **options: Any) -> Result:
-    """The suite on a mutant of FILES or ENGINES."""
+    """The suite on a mutant of FILES or ENGINES; one thread, as other processes may want the cores."""
+    options = {"n_threads": 1} | options
     if name in FILES:
         path = mutated(model, FILES[name], folder, name)
         return coherence(path, reference=reference or model, **options)
@@ -204,9 +207,9 @@ def main() -> None:
     print("| fault | red cells | blame |\n|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         for name in [*FILES, *ENGINES]:
-            result = run_mutant(
-                name, model, reference, Path(folder), lengths=(1024, 4096), depths=3, exact_length=2048
-            )
+            parts = FILE_PARTS if name in FILES else ENGINE_PARTS
+            sizes = {"lengths": (512, 2048), "depths": 3, "exact_length": 1024}
+            result = run_mutant(name, model, reference, Path(folder), parts=parts, **sizes)
             print(table_row(name, result), flush=True)
 
 

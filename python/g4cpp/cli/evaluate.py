@@ -17,6 +17,7 @@ from g4cpp.cli.common import (
     DeviceOption,
     JsonOption,
     ModelOption,
+    ThreadsOption,
     console,
     note,
     plain_table,
@@ -54,6 +55,7 @@ def coherence(
     depths: Annotated[int, typer.Option("--depths", min=1, help="Places of a fact in the text.")] = 5,
     trials: Annotated[int, typer.Option("--trials", min=1, help="Texts for each task and length.")] = 1,
     seed: Annotated[int, typer.Option("--seed")] = 1,
+    threads: ThreadsOption = None,
     exact_length: Annotated[
         int | None, typer.Option("--exact-length", help="Longest text for float32 mode and the reference.")
     ] = None,
@@ -78,6 +80,7 @@ def coherence(
             trials=trials,
             seed=seed,
             exact_length=exact_length,
+            n_threads=threads,
             parts=_list(parts) if parts else PARTS,
             watch=watch,
         )
@@ -102,6 +105,7 @@ def perplexity(
     device: DeviceOption = "auto",
     compute: ComputeOption = "auto",
     kv: Annotated[str, typer.Option("--kv", help="Format of the KV cache.")] = "auto",
+    threads: ThreadsOption = None,
     limit: Annotated[int | None, typer.Option("-n", "--tokens", help="Only so many tokens of the text.")] = None,
     per_token: Annotated[
         Path | None, typer.Option("--per-token", help="Writes id, text and nats of each token, tab-separated.")
@@ -118,7 +122,7 @@ def perplexity(
     tokenizer = Tokenizer.from_gguf(path)
     text = "\n".join(paragraphs()) if file is None else _read(file)
     ids = tokenizer.encode(text, add_bos=False, parse_special=False)[:limit]
-    setting = suite.Setting(device, compute, kv)
+    setting = suite.Setting(device, compute, kv, 0, threads or 0)
     found = suite.perplexity(path, ids, window=window, stride=stride, setting=setting)
     if per_token is not None:
         rows = zip(found.tokens, found.losses, strict=True)
@@ -149,6 +153,7 @@ def compare(
     rows: Annotated[int, typer.Option("--rows", help="Positions compared, evenly spread.")] = 512,
     device: DeviceOption = "auto",
     compute: ComputeOption = "auto",
+    threads: ThreadsOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -156,7 +161,8 @@ def compare(
     from g4cpp import eval as suite
     from g4cpp.eval.compare import parse_side
 
-    (first, one), (second, two) = (parse_side(side, suite.Setting(device, compute)) for side in (a, b))
+    base = suite.Setting(device, compute, n_threads=threads or 0)
+    (first, one), (second, two) = parse_side(a, base), parse_side(b, base)
     text = None if file is None else _read(file)
     found = suite.compare(first, second, a_setting=one, b_setting=two, text=text, length=length, rows=rows)
     if as_json:

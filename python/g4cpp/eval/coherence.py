@@ -63,6 +63,7 @@ def coherence(
     seed: int = 1,
     exact_length: int | None = None,
     parts: Sequence[str] = PARTS,
+    n_threads: int | None = None,
     watch: Watch | None = None,
     open_one: OpenEngine = open_engine,
 ) -> Result:
@@ -93,10 +94,10 @@ def coherence(
     engines = Engines(model, sizes[-1] + _FURTHER, open_one)
     folder = None if out is None else Path(out)
     journal = Journal(folder, _run(engines, options))
-    setting = engines.resolved(Setting(devices[0], compute))
+    setting = engines.resolved(Setting(devices[0], compute, n_threads=n_threads or 0))
     beside = None if reference is None else open_reference(Path(reference), engines, setting)
     asker = Asker(engines, Haystack(engines.tokenizer), seed)
-    todo = units(asker, options, Yardsticks(engines, setting, beside))
+    todo = units(asker, options, Yardsticks(engines, setting, beside), n_threads or 0)
     cells: list[Cell] = []
     for number, unit in enumerate(todo):
         found = journal.cells_of(unit.key)

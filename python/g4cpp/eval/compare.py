@@ -50,7 +50,7 @@ def parse_side(text: str, base: Setting) -> tuple[Path, Setting]:
         if key not in fields or not value:
             raise ArgumentError(f"[eval] {text}: FILE,device=...,compute=...,kv=... expected, {change!r} found")
         fields[key] = value
-    return Path(name), Setting(fields["device"], fields["compute"], fields["kv"])
+    return Path(name), Setting(fields["device"], fields["compute"], fields["kv"], n_threads=base.n_threads)
 
 
 def compare(

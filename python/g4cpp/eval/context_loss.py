@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from g4cpp.eval.blame import Yardsticks, assign
-from g4cpp.eval.cells import Cell
+from g4cpp.eval.cells import Blame, Cell
 from g4cpp.eval.distances import Figures, losses
 from g4cpp.eval.subjects import Subject
 
@@ -78,9 +78,9 @@ def context_cells(yardsticks: Yardsticks, ids: Sequence[int], longest: int) -> l
     measured = {size: loss_at(subject, ids, size, bos) for size in sizes}
     points = curve(measured)
     cells = []
+    blame: Blame | None = None
     for place, point in enumerate(points):
-        blame = None
-        if point.rises:
+        if point.rises and blame is None:  # the first rise tells of the others too
             low = min(points[:place], key=lambda other: other.loss).context
 
             def passes(other: Subject, low: int = low, high: int = point.context) -> bool:
@@ -93,7 +93,7 @@ def context_cells(yardsticks: Yardsticks, ids: Sequence[int], longest: int) -> l
                 "context_loss", f"after {point.context} tokens", yardsticks.setting.label, point.context, point.loss,
                 not point.rises, limit=f"rises by less than {max(_RISE, _ERRORS * point.error):.2f}",
                 detail=f"perplexity {math.exp(min(point.loss, 700)):.1f}, {point.rise:+.3f} +- {point.error:.3f} nats",
-                blame=blame,
+                blame=blame if point.rises else None,
             )
         )  # fmt: skip
     return cells

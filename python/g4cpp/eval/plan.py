@@ -48,12 +48,12 @@ class Unit:
     run: Callable[[], list[Cell]]
 
 
-def units(asker: Asker, options: Options, reference: Yardsticks) -> list[Unit]:
+def units(asker: Asker, options: Options, reference: Yardsticks, n_threads: int = 0) -> list[Unit]:
     """Everything to do. `reference` carries the engines and the reference, if any."""
     found: list[Unit] = []
     for device in options.devices:
         for kv in options.kv:
-            setting = reference.engines.resolved(Setting(device, options.compute, kv))
+            setting = reference.engines.resolved(Setting(device, options.compute, kv, 0, n_threads))
             one = replace(reference, setting=setting)
             found += [unit for part in options.parts for unit in _PARTS[part](asker, options, one)]
     return list({unit.key: unit for unit in found}.values())
@@ -99,12 +99,12 @@ def _formats(asker: Asker, options: Options, one: Yardsticks) -> list[Unit]:
 
 
 def _devices(asker: Asker, options: Options, one: Yardsticks) -> list[Unit]:
-    names = devices()
+    setting, names = one.setting, devices()
     if len(names) < 2:
         return []
 
     def run() -> list[Cell]:
-        others = {name: replace(one, setting=Setting(name)) for name in names}
+        others = {name: replace(one, setting=Setting(name, n_threads=setting.n_threads)) for name in names}
         others = {n: replace(y, setting=y.engines.resolved(y.setting)) for n, y in others.items()}
         exact = {f"{name} float32": replace(y, setting=y.setting.exact()) for name, y in others.items()}
         return variant_cells("device", one, others | exact, _text(asker, _short(one.engines)))
@@ -113,7 +113,7 @@ def _devices(asker: Asker, options: Options, one: Yardsticks) -> list[Unit]:
 
 
 def _turns(asker: Asker, options: Options, one: Yardsticks) -> list[Unit]:
-    length = min(max(options.lengths), options.exact_length, 8 * one.engines.window)
+    length = min(max(options.lengths), options.exact_length, 6 * one.engines.window)
     return [Unit(f"turns {one.setting.label}", lambda: turn_cells(asker, one, length, options.seed))]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,7 @@ def open_reference(path: Path, engines: Engines, setting: Setting) -> Subject:
     if other.tokenizer.n_tokens != engines.tokenizer.n_tokens:
         raise ArgumentError(f"[eval] --reference: the same vocabulary expected, another found in {path}")
     exact = setting.exact()
-    tracing = Setting(exact.device, "f32", "f32", micro_batch=TRACED)
+    tracing = replace(exact, micro_batch=TRACED)
     return EngineSubject(other.get(exact), f"{path.name} in float32", lambda: other.get(tracing))
 
 

@@ -23,12 +23,13 @@ _KEPT = 2
 
 @dataclass(frozen=True)
 class Setting:
-    """One way to run a model; micro_batch 0 is the device's own choice."""
+    """One way to run a model; micro_batch 0 is the device's own choice, n_threads 0 one per physical core."""
 
     device: str = "auto"
     compute: str = "auto"
     kv: str = "auto"
     micro_batch: int = 0
+    n_threads: int = 0
 
     @property
     def label(self) -> str:
@@ -53,6 +54,7 @@ def open_engine(file: _core.GgufFile, setting: Setting, n_ctx: int) -> _core.Eng
         n_ctx=n_ctx,
         kv_dtype=setting.kv,
         micro_batch=setting.micro_batch,
+        n_threads=setting.n_threads,
     )
 
 

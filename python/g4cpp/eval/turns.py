@@ -19,7 +19,7 @@ from g4cpp.eval.subjects import EngineSubject
 from g4cpp.eval.tasks import needle
 from g4cpp.types import Message
 
-TURNS = 10
+TURNS = 8
 _ANSWER = 32  # tokens of an answer at most
 
 
