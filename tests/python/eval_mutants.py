@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g4cpp import _core
+from g4cpp.demo import demo_model
 from g4cpp.eval import coherence
 from g4cpp.eval.coherence import Result
-from g4cpp.eval.plan import demo_model
 from g4cpp.eval.settings import Setting, open_engine
 
 FILE_PARTS = ("divergence", "retrieval", "context_loss")
@@ -195,14 +195,8 @@ def run_mutant(name: str, model: Path, reference: Path | None, folder: Path, **o
     return coherence(model, reference=reference, open_one=opener(fault, wrong), **options)
 
 
-def demo_file() -> Path:
-    """The demo model, wherever it lies."""
-    in_tree = Path(__file__).parents[2] / "tools" / "train_demo" / "demo-q8_0.gguf"
-    return in_tree if in_tree.exists() else demo_model()
-
-
 def main() -> None:
-    model = demo_file()
+    model = demo_model()
     reference = Path(sys.argv[1]) if len(sys.argv) > 1 else None
     print("| fault | red cells | blame |\n|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:

@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from eval_mutants import demo_file, run_mutant
+from eval_mutants import run_mutant
 
 from g4cpp import _core
 from g4cpp.cli import main
+from g4cpp.demo import demo_model
 from g4cpp.errors import ArgumentError
 from g4cpp.eval import Cell, Setting, coherence, compare, perplexity, read_journal
 from g4cpp.eval.blame import compare_layers
@@ -41,7 +42,7 @@ SMALL: dict[str, Any] = {"lengths": (512, 1024), "depths": 2, "exact_length": 51
 
 @pytest.fixture(scope="module")
 def demo() -> Path:
-    return demo_file()
+    return demo_model()
 
 
 # --- detectors --------------------------------------------------------------------------------------------------------

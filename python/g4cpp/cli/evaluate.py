@@ -23,6 +23,7 @@ from g4cpp.cli.common import (
     plain_table,
     print_json,
 )
+from g4cpp.demo import model_file
 from g4cpp.errors import FileError
 from g4cpp.files import existing_file
 
@@ -69,7 +70,7 @@ def coherence(
 
     with _bar() as watch:
         result = suite.coherence(
-            _model(model),
+            model_file(model),
             lengths=parse_lengths(lengths) if lengths else None,
             devices=_list(device),
             kv=_list(kv),
@@ -118,7 +119,7 @@ def perplexity(
     from g4cpp.eval.haystack import paragraphs
     from g4cpp.tokenizer import Tokenizer
 
-    path = _model(model)
+    path = model_file(model)
     tokenizer = Tokenizer.from_gguf(path)
     text = "\n".join(paragraphs()) if file is None else _read(file)
     ids = tokenizer.encode(text, add_bos=False, parse_special=False)[:limit]
@@ -177,12 +178,6 @@ def compare(
         f"{found.kl_max:.3g} nats; top-1 agreement {found.top_1:.2%}; NMSE of logits {found.nmse:.3g}; "
         f"{found.rows} rows of {found.tokens} tokens"
     )
-
-
-def _model(given: Path | None) -> Path:
-    from g4cpp.eval.plan import demo_model
-
-    return existing_file(given if given is not None else demo_model())
 
 
 def _list(text: str) -> tuple[str, ...]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from g4cpp.eval.blame import Yardsticks
 from g4cpp.eval.cells import Cell
@@ -177,10 +176,3 @@ def parse_lengths(text: str) -> tuple[int, ...]:
             raise ArgumentError(f"[eval] --lengths: tokens as 4k,16k or 4096 expected, {text!r} found")
         found.append(int(number) * (1024 if part.strip().endswith("k") else 1))
     return tuple(sorted(set(found)))
-
-
-def demo_model() -> Path:
-    """The model that is taken when none is named."""
-    from g4cpp import demo
-
-    return demo.demo_model()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from g4cpp.demo import model_file
 from g4cpp.errors import ArgumentError
 from g4cpp.files import PathLike, has_vocabulary, open_gguf
 from g4cpp.template import ChatTemplate
@@ -61,8 +62,8 @@ def open_engine(file: _core.GgufFile, setting: Setting, n_ctx: int) -> _core.Eng
 class Engines:
     """The engines of one file by setting, its tokenizer and what its metadata say."""
 
-    def __init__(self, path: PathLike, n_ctx: int, open_one: OpenEngine = open_engine) -> None:
-        self.file = open_gguf(path)
+    def __init__(self, path: PathLike | None, n_ctx: int, open_one: OpenEngine = open_engine) -> None:
+        self.file = open_gguf(model_file(path))
         if not has_vocabulary(self.file):
             raise ArgumentError(f"[eval] {self.file.path}: a vocabulary expected, none in this file")
         self.tokenizer = Tokenizer(self.file)
