@@ -150,7 +150,7 @@ class WrongDecode(Proxy):
 
 @dataclass(frozen=True)
 class Fault:
-    """`name` has the edit of FILES only where `where` says so; path "decode": in single tokens only."""
+    """An edit of FILES that is there only where `where` says so; or for single tokens; or a stale snapshot."""
 
     edit: str = ""
     where: Callable[[Setting], bool] = lambda setting: True
@@ -160,9 +160,9 @@ class Fault:
 
 ENGINES: dict[str, Fault] = {
     "rope of the wrong layer type in bf16 mode": Fault(
-        "rope base of globals that of sliding layers", lambda s: s.compute != "f32"
+        "rope base of sliding layers that of globals", lambda s: s.compute != "f32"
     ),
-    "window off by one with an f16 cache": Fault("window halved", lambda s: s.kv == "f16"),
+    "window halved with an f16 cache": Fault("window halved", lambda s: s.kv == "f16"),
     "ring off by one in small chunks": Fault("window off by one", lambda s: 0 < s.micro_batch < 512),
     "ring off by one in decode": Fault("window off by one", decode_only=True),
     "stale prefix snapshot": Fault(stale=True),
@@ -215,8 +215,9 @@ def table_row(name: str, result: Result) -> str:
             counts[0] += cell.passed is False
             counts[1] += 1
     red = ", ".join(f"{group} {bad}/{count}" for group, (bad, count) in groups.items() if bad) or "none"
-    blames = dict.fromkeys(f"{cell.blame.verdict}: {cell.blame.because}" for cell in result.failed if cell.blame)
-    return f"| {name} | {red} | {' // '.join(blames) or '-'} |"
+    blames = {cell.blame.verdict: cell.blame.because for cell in reversed(result.failed) if cell.blame}
+    told = "; ".join(f"{verdict}: {because}" for verdict, because in blames.items() if verdict != "unclear")
+    return f"| {name} | {red} | {told or '-'} |"
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ from g4cpp.eval.tasks import TASKS, Question, is_right
 Tiny = Callable[..., Path]
 Capture = pytest.CaptureFixture[str]
 PROSE = " ".join(paragraphs()[:12])
-SMALL: dict[str, Any] = {"lengths": (512, 1024), "depths": 2, "exact_length": 512}
+SMALL: dict[str, Any] = {"lengths": (512,), "depths": 2, "exact_length": 512, "n_threads": 1}
 
 
 @pytest.fixture(scope="module")
@@ -91,12 +91,14 @@ def test_layers_that_part_are_named(demo: Path) -> None:
     rounded = wanted * (1 + 1e-3 * np.random.default_rng(2).standard_normal(wanted.shape)).astype(np.float32)
     assert compare_layers(rounded, wanted, engines, exact=False).layers == []
     assert compare_layers(rounded, wanted, engines, exact=True).layers == [-1]
-    for layer in (2, 5, 8, 11):
-        rounded[layer + 1, 30:] *= 1.1
-    found = compare_layers(rounded, wanted, engines, exact=False)
-    assert found.layers == [2, 5, 8, 11]
-    assert "layer 2 (global) at position 30" in found.text
-    assert "every global layer" in found.text
+    for kind, layers in (("global", [2, 5, 8, 11]), ("sliding", [0, 1, 3, 4, 6, 7, 9, 10])):  # fewer and most of them
+        wrong = rounded.copy()
+        for layer in layers:
+            wrong[layer + 1, 30:] *= 1.1
+        found = compare_layers(wrong, wanted, engines, exact=False)
+        assert found.layers == layers
+        assert f"layer {layers[0]} ({kind}) at position 30" in found.text
+        assert f"every {kind} layer" in found.text
 
 
 @pytest.mark.parametrize(
@@ -195,7 +197,7 @@ def test_lengths_as_text() -> None:
 
 def test_the_demo_model_passes(demo: Path, tmp_path: Path, capsys: Capture) -> None:
     """As the command runs it, with everything but other devices; then the report of it."""
-    arguments = ["--lengths", "512,2k", "--device", "cpu", "--depths", "3", "--exact-length", "1024", "-t", "1"]
+    arguments = ["--lengths", "512,2k", "--device", "cpu", "--depths", "2", "--exact-length", "512", "-t", "1"]
     assert main(["eval", "coherence", "-m", str(demo), *arguments, "-o", str(tmp_path), "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     written = json.loads((tmp_path / "report.json").read_text())
@@ -274,7 +276,7 @@ def test_the_journal_keeps_what_is_not_a_number(tmp_path: Path) -> None:
         ("rope base of globals that of sliding layers", "divergence", "kl_reference", "engine", "every global layer"),
         ("wrong producer of shared keys", "divergence", "kl_reference", "engine", "layer 8 (global)"),
         ("final softcap left out", "divergence", "kl_reference", "engine", "every layer agrees"),
-        ("rope of the wrong layer type in bf16 mode", "divergence", "kl_float32", "engine", "every global layer"),
+        ("rope of the wrong layer type in bf16 mode", "divergence", "kl_float32", "engine", "every sliding layer"),
         ("rope of the wrong layer type in bf16 mode", "retrieval", "needle", "engine", "this setting"),
         ("ring off by one in small chunks", "consistency", "consistency", "engine", "in pieces of"),
         ("ring off by one in decode", "consistency", "consistency", "engine", "decoded across"),
@@ -295,7 +297,7 @@ def test_a_bad_model_is_not_the_engines_fault(demo: Path, tmp_path: Path) -> Non
     """The same faults without a reference: float32 mode fails as well."""
     from eval_mutants import FILES, mutated
 
-    path = mutated(demo, FILES["rope base of globals that of sliding layers"], tmp_path, "bad")
+    path = mutated(demo, FILES["rope base of sliding layers that of globals"], tmp_path, "bad")
     failed = coherence(path, parts=("retrieval",), **SMALL).failed
     needles = [cell for cell in failed if cell.group == "needle"]
     assert needles

@@ -215,7 +215,8 @@ def _show(result: Result) -> None:
     console().print(table)
     for cell in result.failed:
         if cell.blame:
-            console().print(f"{cell.group} {cell.name} at {cell.length}: {cell.blame.verdict}. {cell.blame.because}")
+            told = f"{cell.group} {cell.name} at {cell.length}: {cell.blame.verdict}. {cell.blame.because}"
+            console().print(told, soft_wrap=True)
     judged = sum(cell.passed is not None for cell in result.cells)
     console().print(f"{judged - len(result.failed)} of {judged} cells pass")
 

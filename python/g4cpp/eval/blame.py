@@ -21,7 +21,7 @@ TRACED = 1024
 
 _EXACT_LAYER = 1e-9  # NMSE of a layer in float32 on equal inputs: the house's gate is 1e-10, a window off by one 1e-8
 _ROUNDED_LAYER = 1e-4  # of a layer with bfloat16 roundings and quantised weights: measured below 3e-5
-_OUTLIER = 30.0  # a wrong layer stands out from the median one by more than this
+_OUTLIER = 30.0  # a wrong layer stands out from the best one by more than this; most may be wrong
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def compare_layers(found: Rows, wanted: Rows, engines: Engines, exact: bool) -> 
     """[1 + layers, tokens, hidden] twice, the embedding first."""
     errors = [nmse(a, b) for a, b in zip(found, wanted, strict=True)]
     floor = _EXACT_LAYER if exact else _ROUNDED_LAYER
-    limit = max(floor, _OUTLIER * float(np.median(errors[1:])) if not exact else 0.0)
+    limit = floor if exact else max(floor, _OUTLIER * min(errors[1:]))
     if not errors[0] <= floor:
         return Parting(f"The embedding parts (NMSE {errors[0]:.1e})", [-1])
     parted = [layer for layer, error in enumerate(errors[1:]) if not error <= limit]

@@ -67,7 +67,7 @@ def coherence(
     watch: Watch | None = None,
     open_one: OpenEngine = open_engine,
 ) -> Result:
-    """Measures `model`, by default the demo model, and says of each failing cell whether the model or the engine is at fault.
+    """Measures `model`, by default the demo model; of each failing cell says whether the model or the engine fails.
 
     lengths: tokens, by default 4k to 128k (16k on a CPU). kv: formats of the cache. reference: a Hugging Face folder
     (torch and transformers run it in float32) or a GGUF file. out: a folder for results.jsonl, from which a killed run
