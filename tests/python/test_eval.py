@@ -304,6 +304,36 @@ def test_a_bad_model_is_not_the_engines_fault(demo: Path, tmp_path: Path) -> Non
     assert all(cell.blame and cell.blame.verdict == "model" for cell in needles)
 
 
+def test_every_device_is_compared(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here the same one under two names, as most machines have one."""
+    monkeypatch.setattr("g4cpp.eval.plan.devices", lambda: ["cpu", "auto"])
+    result = coherence(demo, devices=("cpu",), parts=("devices",), **SMALL)
+    assert [cell.name for cell in result.cells] == ["cpu", "auto", "cpu float32", "auto float32"]
+    assert all(cell.passed for cell in result.cells)
+    assert result.cells[2].value == 0.0
+
+
+@pytest.mark.parity
+def test_transformers_as_the_reference(demo: Path, tmp_path: Path) -> None:
+    """It passes the engine, shows the fault of every mode, and answers questions like the engine does."""
+    pytest.importorskip("transformers")
+    from demo_checkpoint import write_checkpoint
+    from eval_mutants import FILES, mutated
+
+    folder = tmp_path / "checkpoint"
+    folder.mkdir()
+    write_checkpoint(demo, folder)
+    clean = coherence(demo, reference=folder, parts=("divergence",), **SMALL)
+    assert {cell.group for cell in clean.cells} == {"kl_float32", "kl_reference"}
+    assert not clean.failed
+    assert max(cell.value for cell in clean.cells if cell.group == "kl_reference") < 1e-9
+    bad = mutated(demo, FILES["rope base of sliding layers that of globals"], tmp_path, "bad")
+    failed = coherence(bad, reference=folder, parts=("divergence", "retrieval"), **SMALL).failed
+    assert {"kl_reference", "needle"} <= {cell.group for cell in failed}
+    blames = [cell.blame for cell in failed if cell.group in {"kl_reference", "needle"}]
+    assert all(blame and blame.verdict == "engine" and "every sliding layer" in blame.because for blame in blames)
+
+
 # --- command line -----------------------------------------------------------------------------------------------------
 
 
