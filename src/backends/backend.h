@@ -88,6 +88,8 @@ class Backend {
   // `workspace_offset`: where in the arena the scratch bytes begin.
   virtual std::unique_ptr<Executable> compile(std::shared_ptr<const PlacedGraph> graph, size_t first, size_t last,
                                               int64_t workspace_offset) = 0;
+  // Small values keep their bytes for so many nodes after the last that reads them (graph/memory_planner.h).
+  virtual int32_t linger() const { return 0; }
 };
 
 }  // namespace g4

@@ -28,8 +28,11 @@ Program::Program(const Graph& graph, std::span<Backend* const> backends, Backend
     PlacedPart p;
     p.placed = std::make_shared<PlacedGraph>();
     p.placed->graph = std::move(part.graph);
-    p.placed->plan = plan_arena(p.placed->graph);
     p.backends = std::move(part.backends);
+    int32_t linger = 0;
+    for (const Backend* backend : p.backends)
+      if (backend) linger = std::max(linger, backend->linger());
+    p.placed->plan = plan_arena(p.placed->graph, linger);
     p.workspace_offset = p.placed->plan.bytes;
     for (size_t n = 0; n < p.backends.size(); ++n)
       if (p.backends[n])

@@ -35,8 +35,10 @@ std::vector<Lifetime> compute_lifetimes(const Graph& graph) {
   return lifetimes;
 }
 
-ArenaPlan plan_arena(const Graph& graph) {
-  const std::vector<Lifetime> lifetimes = compute_lifetimes(graph);
+ArenaPlan plan_arena(const Graph& graph, int32_t linger) {
+  std::vector<Lifetime> lifetimes = compute_lifetimes(graph);
+  for (size_t i = 0; i < lifetimes.size(); ++i)
+    if (lifetimes[i].first >= 0 && graph.values()[i].tensor.bytes() <= kSmallValue) lifetimes[i].last += linger;
   std::vector<size_t> order;
   for (size_t i = 0; i < lifetimes.size(); ++i)
     if (lifetimes[i].first >= 0) order.push_back(i);

@@ -23,6 +23,9 @@ struct ArenaPlan {
   int64_t bytes = 0;             // size of the arena
 };
 
-ArenaPlan plan_arena(const Graph& graph);
+// Values of up to kSmallValue bytes keep theirs for `linger` nodes after their last: for backends that run neighbouring
+// nodes as one kernel, parts of which read while others already write.
+inline constexpr int64_t kSmallValue = 1 << 18;
+ArenaPlan plan_arena(const Graph& graph, int32_t linger = 0);
 
 }  // namespace g4

@@ -43,10 +43,14 @@ class StepBuilder {
   }
 
   // down(gelu(gate(x)) * up(x)): the product is scaled in f16 mode, where it would overflow, and unscaled after `down`.
-  Var gated_mlp(Var x, const Tensor& gate, const Tensor& up, const Tensor& down) {
-    const Var product = geglu(linear(x, gate), linear(x, up), num.inner, num.mlp_factor, num.act);
-    return matmul(product, weight(down), num.stream, 1.0f / num.mlp_factor);
+  Var gated_mlp(Var x, const Tensor& gate, const Tensor& up, const Tensor& down_weight) {
+    return down(gate_up(x, gate, up), down_weight);
   }
+  Var gate_up(Var x, const Tensor& gate, const Tensor& up) {
+    const Var gated = linear(x, gate), other = linear(x, up);
+    return geglu(gated, other, num.inner, num.mlp_factor, num.act);
+  }
+  Var down(Var product, const Tensor& w) { return matmul(product, weight(w), num.stream, 1.0f / num.mlp_factor); }
 
   Graph& g;
   const Numerics& num;

@@ -125,6 +125,18 @@ TEST(a_chain_needs_two_values) {
   CHECK_EQ(plan_arena(graph).bytes, 2 * 4 * 64 * 4);
 }
 
+TEST(small_values_linger) {
+  PhantomBuffer memory(1 << 20);
+  Graph graph;
+  Var x = graph.external(Tensor(DType::F32, {4, 64}, &memory, 0), "x");
+  for (int i = 0; i < 50; ++i) x = scale(x, 2, DType::F32);
+  CHECK_EQ(plan_arena(graph, 3).bytes, 5 * 4 * 64 * 4);
+  Graph large;
+  x = large.external(Tensor(DType::F32, {1024, 256}, &memory, 0), "x");
+  for (int i = 0; i < 50; ++i) x = scale(x, 2, DType::F32);
+  CHECK_EQ(plan_arena(large, 3).bytes, 2 * 1024 * 256 * 4);
+}
+
 TEST(a_node_never_writes_over_its_inputs) {
   PhantomBuffer memory(1 << 20);
   Graph graph;

@@ -12,6 +12,7 @@ struct MoeOutput {
 };
 
 // `residual` is the stream before the MLP: the router normalises it without weight, the experts with pre_norm.
-MoeOutput mixture_of_experts(StepBuilder& b, const TextConfig& c, const ExpertWeights& w, Var residual);
+Var router_logits(StepBuilder& b, const TextConfig& c, const ExpertWeights& w, Var residual);  // [rows, experts]
+MoeOutput mixture_of_experts(StepBuilder& b, const TextConfig& c, const ExpertWeights& w, Var residual, Var logits);
 
 }  // namespace g4::gemma4

@@ -48,17 +48,19 @@ class Builder : public StepBuilder {
       g.set_place(places.of(i));
       if (spec_.teacher_forced) x = scale(input(in_.layer_inputs.slice(i, 1), "layer_inputs"), 1.0f, num.stream);
       if (spec_.teacher_forced) x = reshape(x, rows.embedding.shape());
-      Var normed = norm(x, layer(i).attn_norm);
+      const Var normed = norm(x, layer(i).attn_norm);
+      // One product after the other: backends may run them side by side.
+      Var queries = i == narrow_at ? Var{} : linear(normed, layer(i).q);
       if (c.produces_kv(i)) write_kv(i, normed, rows);
       if (i == narrow_at) {
         if (spec_.n_wanted == 0) return;
         const Var wanted = input(in_.wanted, "wanted");
         x = gather_rows(x, wanted);
-        normed = gather_rows(normed, wanted);
+        queries = linear(gather_rows(normed, wanted), layer(i).q);
         rows = wanted_rows(rows, i);
         g.set_place(places.of(i));
       }
-      x = transformer_layer(i, x, normed, rows);
+      x = transformer_layer(i, x, queries, rows);
       if (spec_.trace) output(x, "layer." + std::to_string(i));
     }
     if (spec_.n_wanted == 0) return;
@@ -136,9 +138,9 @@ class Builder : public StepBuilder {
     store_kv(kv_, i, k, v, rows.positions);
   }
 
-  Var transformer_layer(int i, Var x, Var normed, const Rows& rows) {
+  Var transformer_layer(int i, Var x, Var queries, const Rows& rows) {
     const LayerWeights& l = layer(i);
-    x = add(x, stream_norm(self_attention(i, normed, rows), l.post_attention_norm), num.stream);
+    x = add(x, stream_norm(self_attention(i, queries, rows), l.post_attention_norm), num.stream);
     x = add(x, stream_norm(feed_forward(i, x), l.post_ffw_norm), num.stream);
     if (c.per_layer_embedding) {
       const Var own = per_layer_input(rows, i);  // [rows, p]
@@ -148,10 +150,10 @@ class Builder : public StepBuilder {
     return mul(x, weight(l.layer_scale), num.stream);
   }
 
-  Var self_attention(int i, Var normed, const Rows& rows) {
+  Var self_attention(int i, Var queries, const Rows& rows) {
     const LayerWeights& l = layer(i);
     const KvLayer cache = kv_.layer(shape(i).kv_source, places.of(i));
-    Var q = split_heads(linear(normed, l.q), shape(i).head_dim);  // [rows, heads, d]
+    Var q = split_heads(queries, shape(i).head_dim);  // [rows, heads, d]
     q = rope(norm(q, l.q_norm), rope_of(rows, i), num.inner, num.act);
     const Var out = attention(q, g.external(cache.k, "k_cache"), g.external(cache.v, "v_cache"), rows.positions,
                               c.attention_scale, cache.window, num.act);
@@ -160,11 +162,15 @@ class Builder : public StepBuilder {
 
   Var feed_forward(int i, Var x) {
     const LayerWeights& l = layer(i);
-    const Var dense = gated_mlp(norm(x, l.ffn_norm), l.gate, l.up, l.down);
-    if (!c.experts) return dense;
-    const MoeOutput moe = mixture_of_experts(*this, c, l.experts, x);
+    if (!c.experts) return gated_mlp(norm(x, l.ffn_norm), l.gate, l.up, l.down);
+    // Beside each other: what takes the stream, then what takes the results of that.
+    const Var inner = gate_up(norm(x, l.ffn_norm), l.gate, l.up);
+    const Var logits = router_logits(*this, c, l.experts, x);
+    const Var dense = down(inner, l.down);
+    const MoeOutput moe = mixture_of_experts(*this, c, l.experts, x, logits);
     if (spec_.trace) output(moe.ids, "router_ids." + std::to_string(i));
-    return add(stream_norm(dense, l.experts.post_mlp_norm), stream_norm(moe.out, l.experts.post_norm), num.stream);
+    const Var first = stream_norm(dense, l.experts.post_mlp_norm), second = stream_norm(moe.out, l.experts.post_norm);
+    return add(first, second, num.stream);
   }
 
   const TextConfig& c;
