@@ -16,27 +16,28 @@ void write_keys(GgufWriter& w, const ModelKind& kind) {
   const auto count = [&](const char* key, int64_t value) {
     w.add_int(std::string("gemma4.") + key, GgufType::U32, value);
   };
+  const ModelSizes& size = kind.sizes;
   w.add_string("general.architecture", "gemma4");
   count("block_count", kLayers);
-  count("embedding_length", 64);
-  count("context_length", 512);
-  count("attention.head_count", 4);
-  count("attention.head_count_kv", 2);
-  count("attention.key_length", 32);
-  count("attention.value_length", 32);
-  count("attention.key_length_swa", 16);
-  count("attention.value_length_swa", 16);
+  count("embedding_length", size.hidden);
+  count("context_length", 4096);
+  count("attention.head_count", size.heads);
+  count("attention.head_count_kv", size.kv_heads);
+  count("attention.key_length", size.head_dim);
+  count("attention.value_length", size.head_dim);
+  count("attention.key_length_swa", size.window_head_dim);
+  count("attention.value_length_swa", size.window_head_dim);
   count("attention.sliding_window", kWindow);
   count("attention.shared_kv_layers", kind.per_layer_embeddings ? 3 : 0);
-  count("embedding_length_per_layer_input", kind.per_layer_embeddings ? 32 : 0);
-  count("feed_forward_length", 96);
+  count("embedding_length_per_layer_input", kind.per_layer_embeddings ? size.per_layer : 0);
+  count("feed_forward_length", size.ffn);
   w.add_float("gemma4.final_logit_softcapping", GgufType::F32, 30.0);
   const int64_t pattern[kLayers] = {1, 1, 0, 1, 1, 0};
   w.add_ints("gemma4.attention.sliding_window_pattern", GgufType::Bool, pattern);
   if (kind.experts) {
-    count("expert_count", 8);
-    count("expert_used_count", 3);
-    count("expert_feed_forward_length", 32);
+    count("expert_count", size.experts);
+    count("expert_used_count", size.experts_used);
+    count("expert_feed_forward_length", size.expert_ffn);
   }
 }
 
@@ -58,9 +59,9 @@ void write_model(const std::string& path, const ModelKind& kind) {
   {
     GgufWriter seed(path);
     write_keys(seed, kind);
-    seed.declare_tensor("token_embd.weight", DType::F32, {kVocab, 64});
+    seed.declare_tensor("token_embd.weight", DType::F32, {kVocab, kind.sizes.hidden});
     seed.write_header();
-    const std::vector<float> zeros(kVocab * 64);
+    const std::vector<float> zeros(static_cast<size_t>(kVocab * kind.sizes.hidden));
     seed.write_tensor("token_embd.weight", std::as_bytes(std::span(zeros)));
     seed.finish();
   }
@@ -73,7 +74,12 @@ void write_model(const std::string& path, const ModelKind& kind) {
   });
   GgufWriter w(path);
   write_keys(w, kind);
-  const auto format = [](const TensorSpec& spec) { return spec.use == WeightUse::Vector ? DType::F32 : DType::BF16; };
+  const auto format = [&](const TensorSpec& spec) {
+    if (spec.use == WeightUse::Vector) return DType::F32;
+    return spec.name.find("ffn_gate_inp") != std::string::npos || spec.name.find("per_layer_model_proj") == 0
+               ? DType::BF16
+               : kind.format;
+  };
   for (const TensorSpec& spec : table) w.declare_tensor(spec.name, format(spec), spec.shape);
   w.write_header();
   std::mt19937 rng(7);

@@ -21,7 +21,11 @@ DeviceLimits limits_of_device() {
   attribute(cudaDevAttrComputeCapabilityMinor, minor);
   attribute(cudaDevAttrMultiProcessorCount, multiprocessors);
   attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, shared);
-  return {10 * major + minor, multiprocessors, shared};
+  DeviceLimits limits;
+  limits.architecture = 10 * major + minor;
+  limits.multiprocessors = multiprocessors;
+  limits.shared_bytes = shared;
+  return limits;
 }
 
 }  // namespace
@@ -30,6 +34,9 @@ Context::Context() : limits_(limits_of_device()) {
   try {
     check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "creating a stream");
     check(cudaMallocHost(reinterpret_cast<void**>(&pinned_), 2 * kReadPiece), "pinning host memory");
+    constexpr size_t kBytes = DeviceLimits::kCounters * sizeof(int32_t);
+    check(cudaMalloc(reinterpret_cast<void**>(&limits_.counters), kBytes), "allocating counters");
+    check(cudaMemsetAsync(limits_.counters, 0, kBytes, stream_), "zeroing counters");
     for (cudaEvent_t& event : arrived_)
       check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "creating an event");
   } catch (...) {
@@ -44,6 +51,7 @@ void Context::release() {
   if (stream_) cudaStreamSynchronize(stream_);
   for (cudaEvent_t event : arrived_)
     if (event) cudaEventDestroy(event);
+  cudaFree(limits_.counters);
   cudaFreeHost(pinned_);
   if (stream_) cudaStreamDestroy(stream_);
 }

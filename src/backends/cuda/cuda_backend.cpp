@@ -1,28 +1,19 @@
 #include "backends/cuda/cuda_backend.h"
 
 #include <mutex>
-#include <span>
 
 #include "backends/cuda/device.h"
 #include "backends/cuda/device_buffer.h"
 #include "backends/cuda/executable.h"
-#include "backends/cuda/fusion.h"
 #include "backends/cuda/launch.h"
 #include "backends/cuda/panels.h"
 #include "backends/cuda/probe.h"
 #include "backends/cuda/self_test.h"
+#include "backends/cuda/step_plan.h"
 
 namespace g4::cuda {
 
-std::span<const Kernel* const> all_kernels();  // the generated list
-
 namespace {
-
-const Kernel* find(std::string_view op) {
-  for (const Kernel* kernel : all_kernels())
-    if (op == kernel->op) return kernel;
-  return nullptr;
-}
 
 void test_once(Backend& backend) {
   static std::mutex mutex;
@@ -63,13 +54,13 @@ TensorLayout CudaBackend::layout_of(const HostWeights& weights) const {
 }
 
 bool CudaBackend::supports(const OpCall& call) const {
-  const Kernel* kernel = find(call.op->name);
+  const Kernel* kernel = find_kernel(call.op->name);
   const CallTensors tensors(call.inputs, call.outputs);
   return kernel && kernel->supports(tensors.call(call.params, context_->limits()));
 }
 
 int64_t CudaBackend::workspace(const OpCall& call) const {
-  const Kernel* kernel = find(call.op->name);
+  const Kernel* kernel = find_kernel(call.op->name);
   const CallTensors tensors(call.inputs, call.outputs);
   return kernel && kernel->workspace ? kernel->workspace(tensors.call(call.params, context_->limits())) : 0;
 }
@@ -79,25 +70,10 @@ std::unique_ptr<Executable> CudaBackend::compile(std::shared_ptr<const PlacedGra
   const auto* arena = dynamic_cast<const DeviceBuffer*>(graph->arena);
   G4_CHECK(arena != nullptr, "an arena of another device");
   auto executable = std::make_unique<CudaExecutable>(context_, graph);
-  const Fusion fusion(*graph, context_->limits());
-  for (size_t n = first; n < last;) {
-    if (Fused fused = fusion.at(n, last); fused.nodes) {
-      executable->add([launch = std::move(fused.launch),
-                       context = context_.get()] { launch(context->limits(), context->stream()); },
-                      fused.nodes);
-      n += static_cast<size_t>(fused.nodes);
-      continue;
-    }
-    const Node& node = graph->graph.nodes()[n++];
-    std::vector<Tensor> inputs, outputs;
-    for (ValueId id : node.inputs) inputs.push_back(graph->tensor(id));
-    for (ValueId id : node.outputs) outputs.push_back(graph->tensor(id));
-    const auto tensors = std::make_shared<const CallTensors>(inputs, outputs);
-    Call call = tensors->call(node.params.get(), context_->limits());
-    call.stream = context_->stream();
-    call.scratch = arena->device() + workspace_offset;
-    executable->add([kernel = find(node.op->name), tensors, call] { kernel->launch(call); }, 1);
-  }
+  for (PlannedStep& step : plan_steps(*graph, first, last, context_->limits(), arena->device() + workspace_offset))
+    executable->add(
+        [launch = std::move(step.launch), context = context_.get()] { launch(context->limits(), context->stream()); },
+        step.nodes);
   return executable;
 }
 

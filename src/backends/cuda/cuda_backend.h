@@ -18,6 +18,7 @@ class CudaBackend final : public Backend {
   DeviceInfo device() const override;
   // Large where memory is: decoding weights and starting kernels cost the same for any number of tokens.
   int64_t micro_batch() const override { return device().memory_total >= int64_t{64} << 30 ? 8192 : 2048; }
+  int32_t linger() const override { return 32; }  // more than a phase has
   double read_speed() override;
 
   bool reads_host_memory() const override { return true; }

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <optional>
 
+#include "backends/cuda/attention_plan.h"
 #include "backends/cuda/device_buffer.h"
 #include "backends/cuda/executable.h"
 #include "backends/cuda/product.h"
@@ -101,8 +102,12 @@ bool fusion_wanted() {
 
 }  // namespace
 
-Fusion::Fusion(const PlacedGraph& graph, const DeviceLimits& limits)
-    : graph_(graph), limits_(limits), readers_(graph.graph.values().size()), wanted_(fusion_wanted()) {
+Fusion::Fusion(const PlacedGraph& graph, const DeviceLimits& limits, std::byte* scratch)
+    : graph_(graph),
+      limits_(limits),
+      scratch_(scratch),
+      readers_(graph.graph.values().size()),
+      wanted_(fusion_wanted()) {
   for (const Node& node : graph.graph.nodes())
     for (ValueId id : node.inputs) ++readers_[static_cast<size_t>(graph.graph.root(id))];
   for (size_t i = 0; i < graph.graph.values().size(); ++i)
@@ -113,9 +118,26 @@ bool Fusion::read_once(ValueId id) const { return readers_[static_cast<size_t>(g
 
 Fused Fusion::at(size_t first, size_t last) const {
   if (!wanted_) return {};
-  for (const auto find : {&Fusion::twin_products, &Fusion::norm_rope, &Fusion::row_chain})
+  for (const auto find :
+       {&Fusion::attention, &Fusion::phase, &Fusion::twin_products, &Fusion::norm_rope, &Fusion::row_chain})
     if (Fused fused = (this->*find)(first, last); fused.nodes) return fused;
   return {};
+}
+
+Fused Fusion::attention(size_t first, size_t last) const {
+  const FoundAttention found = find_attention(graph_, limits_, readers_, first, last);
+  if (!found.nodes) return {};
+  return {static_cast<int>(found.nodes),
+          [call = found.call, scratch = scratch_](const DeviceLimits& limits, cudaStream_t stream) {
+            launch_attention_one(call, limits, scratch, stream);
+          }};
+}
+
+Fused Fusion::phase(size_t first, size_t last) const {
+  const FoundPhase found = phases_.at(first, last);
+  if (!found.nodes) return {};
+  return {static_cast<int>(found.nodes),
+          [call = found.call](const DeviceLimits& limits, cudaStream_t stream) { launch_phase(call, limits, stream); }};
 }
 
 Fused Fusion::row_chain(size_t first, size_t last) const {

@@ -1,10 +1,12 @@
-// Finds neighbouring nodes that one kernel can run (row_chain.h, twins of product.h). G4CPP_CUDA_FUSION=0 turns it off.
+// Finds neighbouring nodes that one kernel can run (phase.h, row_chain.h, twins of product.h). G4CPP_CUDA_FUSION=0
+// turns it off.
 #pragma once
 
 #include <functional>
 
 #include "backends/backend.h"
 #include "backends/cuda/kernel.h"
+#include "backends/cuda/phase_plan.h"
 
 namespace g4::cuda {
 
@@ -15,11 +17,14 @@ struct Fused {
 
 class Fusion {
  public:
-  Fusion(const PlacedGraph& graph, const DeviceLimits& limits);
+  // `scratch`: the step's, as Call has it.
+  Fusion(const PlacedGraph& graph, const DeviceLimits& limits, std::byte* scratch);
   // The longest run of nodes from `first` on, before `last`.
   Fused at(size_t first, size_t last) const;
 
  private:
+  Fused attention(size_t first, size_t last) const;
+  Fused phase(size_t first, size_t last) const;
   Fused row_chain(size_t first, size_t last) const;
   Fused norm_rope(size_t first, size_t last) const;
   Fused twin_products(size_t first, size_t last) const;
@@ -28,7 +33,9 @@ class Fusion {
 
   const PlacedGraph& graph_;
   const DeviceLimits& limits_;
+  std::byte* const scratch_;
   std::vector<int> readers_;  // of each root value
+  PhasePlan phases_{graph_, limits_, readers_};
   bool wanted_;
 };
 

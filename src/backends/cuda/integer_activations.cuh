@@ -59,7 +59,7 @@ __device__ __forceinline__ void quantize_eight(const float* x, uint4* record, bo
   top = max(top, __shfl_xor_sync(kAllLanes, top, 2));
   const float largest = __uint_as_float(top);
   const bool zero = largest < 1e-30f, finite = top < 0x7f800000u;
-  const float inverse = zero || !finite ? 0.0f : __fdiv_rn(kActLevels, largest);
+  const float inverse = zero || !finite ? 0.0f : kActLevels * __frcp_rn(largest);
 
   // Adding 1.5 * 2^23 leaves the rounded integer in the low bits; 128 more makes the second byte `high` and the first
   // `low` + 128.
@@ -85,7 +85,7 @@ __device__ __forceinline__ void quantize_eight(const float* x, uint4* record, bo
   pairs[part] = {high[0], high[1]};
   pairs[4 + part] = {low[0], low[1]};
   if (part == 0) {
-    const float scale = zero ? 0.0f : finite ? __fdiv_rn(largest, kActLevels) : __uint_as_float(0x7fc00000u);
+    const float scale = zero ? 0.0f : finite ? largest * (1.0f / kActLevels) : __uint_as_float(0x7fc00000u);
     record[4] = {__float_as_uint(scale), static_cast<uint32_t>(sum), static_cast<uint32_t>(other),
                  static_cast<uint32_t>(sum + other)};
   }

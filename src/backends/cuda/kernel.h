@@ -18,6 +18,8 @@ struct DeviceLimits {
   int architecture = 0;  // 10 * major + minor
   int multiprocessors = 0;
   int64_t shared_bytes = 0;  // a block's most, opted in
+  static constexpr int kCounters = 256;
+  int32_t* counters = nullptr;  // zeros in device memory; a kernel that counts in them leaves zeros
 };
 
 struct Call {

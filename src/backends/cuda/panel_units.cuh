@@ -38,7 +38,7 @@ __device__ __forceinline__ float high_half(uint32_t pair) {
 }
 
 // A panel with rows of `blocks` blocks; of less than 2 GiB.
-struct Panel {
+struct PanelPlaces {
   const std::byte* data;
   int blocks;
   // Where row `row` keeps unit `unit` of a field: units of all blocks counted.
@@ -47,6 +47,28 @@ struct Panel {
     constexpr int kUnit = panel_fields(kType).field[kField].unit;
     constexpr int kBefore = bytes_before_field(kType, kField) * static_cast<int>(kPanelRows);
     return data + (kBefore * blocks + (unit * static_cast<int>(kPanelRows) + row) * kUnit);
+  }
+};
+// One in device memory.
+struct Panel : PanelPlaces {
+  template <DType kType, int kField>
+  __device__ __forceinline__ uint4 piece(int unit, int row) const {
+    return load_once(at<kType, kField>(unit, row));
+  }
+  template <class T, DType kType, int kField>
+  __device__ __forceinline__ T scale(int unit, int row, int offset = 0) const {
+    return load_shared_scales<T>(at<kType, kField>(unit, row) + offset);
+  }
+};
+// Some blocks of one, copied into shared memory.
+struct SharedPanel : PanelPlaces {
+  template <DType kType, int kField>
+  __device__ __forceinline__ uint4 piece(int unit, int row) const {
+    return *reinterpret_cast<const uint4*>(at<kType, kField>(unit, row));
+  }
+  template <class T, DType kType, int kField>
+  __device__ __forceinline__ T scale(int unit, int row, int offset = 0) const {
+    return *reinterpret_cast<const T*>(at<kType, kField>(unit, row) + offset);
   }
 };
 
@@ -108,8 +130,9 @@ struct PanelUnit<DType::Q4_0> : NibbleUnit<DType::Q4_0, 8, false> {
     uint4 q;
     uint16_t d;
   };
-  static __device__ __forceinline__ Raw load(const Panel& p, int unit, int row) {
-    return {load_once(p.at<DType::Q4_0, 1>(unit, row)), load_shared_scales<uint16_t>(p.at<DType::Q4_0, 0>(unit, row))};
+  template <class P>
+  static __device__ __forceinline__ Raw load(const P& p, int unit, int row) {
+    return {p.template piece<DType::Q4_0, 1>(unit, row), p.template scale<uint16_t, DType::Q4_0, 0>(unit, row)};
   }
   template <int kPart>
   static __device__ __forceinline__ void codes(const Raw& raw, int, uint32_t* words) {
@@ -127,8 +150,9 @@ struct PanelUnit<DType::Q4_1> : NibbleUnit<DType::Q4_1, 0, true> {
     uint4 q;
     uint32_t dm;
   };
-  static __device__ __forceinline__ Raw load(const Panel& p, int unit, int row) {
-    return {load_once(p.at<DType::Q4_1, 1>(unit, row)), load_shared_scales<uint32_t>(p.at<DType::Q4_1, 0>(unit, row))};
+  template <class P>
+  static __device__ __forceinline__ Raw load(const P& p, int unit, int row) {
+    return {p.template piece<DType::Q4_1, 1>(unit, row), p.template scale<uint32_t, DType::Q4_1, 0>(unit, row)};
   }
   template <int kPart>
   static __device__ __forceinline__ void codes(const Raw& raw, int, uint32_t* words) {
@@ -147,9 +171,10 @@ struct PanelUnit<DType::Q5_0> : NibbleUnit<DType::Q5_0, 16, false> {
     uint32_t high;
     uint16_t d;
   };
-  static __device__ __forceinline__ Raw load(const Panel& p, int unit, int row) {
-    return {load_once(p.at<DType::Q5_0, 2>(unit, row)), load_shared_scales<uint32_t>(p.at<DType::Q5_0, 1>(unit, row)),
-            load_shared_scales<uint16_t>(p.at<DType::Q5_0, 0>(unit, row))};
+  template <class P>
+  static __device__ __forceinline__ Raw load(const P& p, int unit, int row) {
+    return {p.template piece<DType::Q5_0, 2>(unit, row), p.template scale<uint32_t, DType::Q5_0, 1>(unit, row),
+            p.template scale<uint16_t, DType::Q5_0, 0>(unit, row)};
   }
   template <int kPart>
   static __device__ __forceinline__ void codes(const Raw& raw, int, uint32_t* words) {
@@ -169,9 +194,10 @@ struct PanelUnit<DType::Q5_1> : NibbleUnit<DType::Q5_1, 0, true> {
     uint4 q;
     uint32_t high, dm;
   };
-  static __device__ __forceinline__ Raw load(const Panel& p, int unit, int row) {
-    return {load_once(p.at<DType::Q5_1, 2>(unit, row)), load_shared_scales<uint32_t>(p.at<DType::Q5_1, 1>(unit, row)),
-            load_shared_scales<uint32_t>(p.at<DType::Q5_1, 0>(unit, row))};
+  template <class P>
+  static __device__ __forceinline__ Raw load(const P& p, int unit, int row) {
+    return {p.template piece<DType::Q5_1, 2>(unit, row), p.template scale<uint32_t, DType::Q5_1, 1>(unit, row),
+            p.template scale<uint32_t, DType::Q5_1, 0>(unit, row)};
   }
   template <int kPart>
   static __device__ __forceinline__ void codes(const Raw& raw, int, uint32_t* words) {
@@ -192,9 +218,10 @@ struct PanelUnit<DType::Q8_0> : NibbleUnit<DType::Q8_0, 0, false> {
     uint4 q[2];
     uint16_t d;
   };
-  static __device__ __forceinline__ Raw load(const Panel& p, int unit, int row) {
-    return {{load_once(p.at<DType::Q8_0, 1>(2 * unit, row)), load_once(p.at<DType::Q8_0, 1>(2 * unit + 1, row))},
-            load_shared_scales<uint16_t>(p.at<DType::Q8_0, 0>(unit, row))};
+  template <class P>
+  static __device__ __forceinline__ Raw load(const P& p, int unit, int row) {
+    return {{p.template piece<DType::Q8_0, 1>(2 * unit, row), p.template piece<DType::Q8_0, 1>(2 * unit + 1, row)},
+            p.template scale<uint16_t, DType::Q8_0, 0>(unit, row)};
   }
   template <int kPart>
   static __device__ __forceinline__ void codes(const Raw& raw, int, uint32_t* words) {
@@ -213,9 +240,9 @@ struct PanelUnit<DType::IQ4_NL> : LevelUnit<DType::IQ4_NL> {
     uint4 q;
     uint16_t d;
   };
-  static __device__ __forceinline__ Raw load(const Panel& p, int unit, int row) {
-    return {load_once(p.at<DType::IQ4_NL, 1>(unit, row)),
-            load_shared_scales<uint16_t>(p.at<DType::IQ4_NL, 0>(unit, row))};
+  template <class P>
+  static __device__ __forceinline__ Raw load(const P& p, int unit, int row) {
+    return {p.template piece<DType::IQ4_NL, 1>(unit, row), p.template scale<uint16_t, DType::IQ4_NL, 0>(unit, row)};
   }
   template <int kPart>
   static __device__ __forceinline__ void codes(const Raw& raw, int, uint32_t* words) {
@@ -233,8 +260,9 @@ struct PanelUnit<DType::MXFP4> : LevelUnit<DType::MXFP4> {
     uint4 q;
     uint8_t exponent;
   };
-  static __device__ __forceinline__ Raw load(const Panel& p, int unit, int row) {
-    return {load_once(p.at<DType::MXFP4, 1>(unit, row)), load_shared_scales<uint8_t>(p.at<DType::MXFP4, 0>(unit, row))};
+  template <class P>
+  static __device__ __forceinline__ Raw load(const P& p, int unit, int row) {
+    return {p.template piece<DType::MXFP4, 1>(unit, row), p.template scale<uint8_t, DType::MXFP4, 0>(unit, row)};
   }
   template <int kPart>
   static __device__ __forceinline__ void codes(const Raw& raw, int, uint32_t* words) {
@@ -252,9 +280,9 @@ struct PanelUnit<DType::IQ4_XS> : LevelUnit<DType::IQ4_XS> {
     uint4 q;
     uint2 header;  // d and the scales' high pairs, their low halves
   };
-  static __device__ __forceinline__ Raw load(const Panel& p, int unit, int row) {
-    return {load_once(p.at<DType::IQ4_XS, 1>(unit, row)),
-            load_shared_scales<uint2>(p.at<DType::IQ4_XS, 0>(unit / 8, row))};
+  template <class P>
+  static __device__ __forceinline__ Raw load(const P& p, int unit, int row) {
+    return {p.template piece<DType::IQ4_XS, 1>(unit, row), p.template scale<uint2, DType::IQ4_XS, 0>(unit / 8, row)};
   }
   template <int kPart>
   static __device__ __forceinline__ void codes(const Raw& raw, int, uint32_t* words) {

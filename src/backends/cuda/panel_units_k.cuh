@@ -30,9 +30,10 @@ struct PanelUnit<DType::Q4_K> : PairUnit<DType::Q4_K> {
   struct Raw {
     uint4 q[2], header;
   };
-  static __device__ __forceinline__ Raw load(const Panel& p, int unit, int row) {
-    return {{load_once(p.at<DType::Q4_K, 1>(2 * unit, row)), load_once(p.at<DType::Q4_K, 1>(2 * unit + 1, row))},
-            load_shared_scales<uint4>(p.at<DType::Q4_K, 0>(unit / 4, row))};
+  template <class P>
+  static __device__ __forceinline__ Raw load(const P& p, int unit, int row) {
+    return {{p.template piece<DType::Q4_K, 1>(2 * unit, row), p.template piece<DType::Q4_K, 1>(2 * unit + 1, row)},
+            p.template scale<uint4, DType::Q4_K, 0>(unit / 4, row)};
   }
   template <int kPart>
   static __device__ __forceinline__ void codes(const Raw& raw, int, uint32_t* words) {
@@ -53,12 +54,13 @@ struct PanelUnit<DType::Q5_K> : PairUnit<DType::Q5_K> {
   struct Raw {
     uint4 q[2], high[2], header;
   };
-  static __device__ __forceinline__ Raw load(const Panel& p, int unit, int row) {
+  template <class P>
+  static __device__ __forceinline__ Raw load(const P& p, int unit, int row) {
     const int block = unit / 4;
-    return {{load_once(p.at<DType::Q5_K, 2>(2 * unit, row)), load_once(p.at<DType::Q5_K, 2>(2 * unit + 1, row))},
-            {load_shared_scales<uint4>(p.at<DType::Q5_K, 1>(2 * block, row)),
-             load_shared_scales<uint4>(p.at<DType::Q5_K, 1>(2 * block + 1, row))},
-            load_shared_scales<uint4>(p.at<DType::Q5_K, 0>(block, row))};
+    return {{p.template piece<DType::Q5_K, 2>(2 * unit, row), p.template piece<DType::Q5_K, 2>(2 * unit + 1, row)},
+            {p.template scale<uint4, DType::Q5_K, 1>(2 * block, row),
+             p.template scale<uint4, DType::Q5_K, 1>(2 * block + 1, row)},
+            p.template scale<uint4, DType::Q5_K, 0>(block, row)};
   }
   template <int kPart>
   static __device__ __forceinline__ void codes(const Raw& raw, int unit, uint32_t* words) {
@@ -86,13 +88,14 @@ struct PanelUnit<DType::Q6_K> {
     uint16_t d;
   };
   static __device__ __forceinline__ int sixteenth(int unit, int part) { return unit / 2 * 8 + 2 * part + (unit & 1); }
-  static __device__ __forceinline__ Raw load(const Panel& p, int unit, int row) {
+  template <class P>
+  static __device__ __forceinline__ Raw load(const P& p, int unit, int row) {
     const int run = unit / 2, half = unit & 1, block = unit / 4;
-    return {{load_once(p.at<DType::Q6_K, 3>(4 * run + half, row)),
-             load_once(p.at<DType::Q6_K, 3>(4 * run + 2 + half, row))},
-            load_once(p.at<DType::Q6_K, 2>(2 * run + half, row)),
-            load_shared_scales<uint2>(p.at<DType::Q6_K, 1>(block, row) + 8 * (run & 1)),
-            load_shared_scales<uint16_t>(p.at<DType::Q6_K, 0>(block, row))};
+    return {{p.template piece<DType::Q6_K, 3>(4 * run + half, row),
+             p.template piece<DType::Q6_K, 3>(4 * run + 2 + half, row)},
+            p.template piece<DType::Q6_K, 2>(2 * run + half, row),
+            p.template scale<uint2, DType::Q6_K, 1>(block, row, 8 * (run & 1)),
+            p.template scale<uint16_t, DType::Q6_K, 0>(block, row)};
   }
   template <int kPart>
   static __device__ __forceinline__ void codes(const Raw& raw, int, uint32_t* words) {

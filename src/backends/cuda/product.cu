@@ -1,9 +1,10 @@
-// Which kernel takes which product: weights in panels are multiplied by their integers, with tensor cores from
-// kDecodeRows rows of activations on; 16-bit weights likewise; everything else in rows, exactly. Many rows of bfloat16
-// meet weights decoded to bfloat16 on Hopper.
+// Which kernel takes which product: one token's are phases (phase.h); weights in panels are multiplied by their
+// integers, with tensor cores from kDecodeRows rows of activations on; 16-bit weights likewise; everything else in
+// rows, exactly. Many rows of bfloat16 meet weights decoded to bfloat16 on Hopper.
 #include <algorithm>
 
 #include "backends/cuda/decode_product.cuh"
+#include "backends/cuda/phase_plan.h"
 #include "backends/cuda/product.h"
 #include "ops/expert_matmul.h"
 #include "ops/matmul.h"
@@ -51,7 +52,10 @@ bool make_twins(const Product& first, const Product& second, const DeviceLimits&
   const bool same = first.x.data == second.x.data && first.ids.data == second.ids.data && first.alpha == second.alpha &&
                     first.choices == second.choices && alike(first.x, second.x) && alike(first.w, second.w) &&
                     alike(first.out, second.out) && aligned(first.w) && aligned(second.w);
-  if (!same || !first.rows || !first.n || tiles_fit(first, limits) || wide_fits(first, limits)) return false;
+  PhaseCall phase;
+  if (!same || !first.rows || !first.n || phase_of(first, limits, phase) || tiles_fit(first, limits) ||
+      wide_fits(first, limits))
+    return false;
   if (!(first.w.panels ? decode_takes_twins(first, limits) : rows_take_twins(first))) return false;
   both = first;
   both.twin_w = second.w.data - first.w.data;
@@ -67,6 +71,8 @@ int64_t product_workspace(const Product& p, const DeviceLimits& limits) {
 
 void launch_product(const Product& p, const Call& call) {
   if (!p.rows || !p.n) return;
+  PhaseCall phase;
+  if (phase_of(p, *call.limits, phase)) return launch_phase(phase, *call.limits, call.stream);
   if (wide_fits(p, *call.limits)) return launch_wide(p, call);
   if (tiles_fit(p, *call.limits)) return launch_tiles(p, call);
   if (p.w.panels)

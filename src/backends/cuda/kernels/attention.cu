@@ -10,6 +10,7 @@
 
 #include "backends/cuda/kernel.h"
 #include "backends/cuda/kernels/attention_merge.cuh"
+#include "backends/cuda/kernels/attention_one.h"
 #include "backends/cuda/kernels/attention_scalar.cuh"
 #include "backends/cuda/kernels/attention_tile.cuh"
 #include "backends/cuda/kernels/attention_wide.h"
@@ -179,13 +180,27 @@ bool supports(const Call& call) {
          q.dim[2] <= kLongestHead && k.dim[1] <= 65535 && k.dim[0] < INT_MAX - kChunk && q.rows < INT_MAX / 32;
 }
 
+AttentionOne one_token(const Call& call) {
+  const auto& params = *static_cast<const AttentionParams*>(call.params);
+  AttentionOne one;
+  one.q = call.in[0], one.k_cache = call.in[1], one.v_cache = call.in[2], one.out = call.out[0];
+  one.positions = reinterpret_cast<const int32_t*>(call.in[3].data);
+  one.scale = params.scale;
+  one.window = static_cast<int>(params.window);
+  return one;
+}
+
 int64_t workspace(const Call& call) {
   const AttentionCall c = attention_call(call);
-  return may_split(c) ? part_bytes(c) : 0;
+  const int64_t parts = may_split(c) ? part_bytes(c) : 0;
+  const AttentionOne one = one_token(call);
+  return attention_one_fits(one, *call.limits) ? std::max(parts, attention_one_workspace(one, *call.limits)) : parts;
 }
 
 void launch(const Call& call) {
   const AttentionCall c = attention_call(call);
+  if (const AttentionOne one = one_token(call); attention_one_fits(one, *call.limits))
+    return launch_attention_one(one, *call.limits, call.scratch, call.stream);
   if (!launch_attention_wide(call, c) && !launch_matrix(call, c)) launch_scalar(call, c);
 }
 
