@@ -92,7 +92,9 @@ def _formats(asker: Asker, options: Options, one: Yardsticks) -> list[Unit]:
     def run() -> list[Cell]:
         names = kv_formats(one.engines.file, setting.device)
         others = {name: replace(one, setting=replace(setting, kv=name)) for name in names}
-        return variant_cells("kv_format", one, others, _text(asker, _short(one.engines)))
+        # Float32 products leave the cache's own rounding alone, which the mode's would hide.
+        alone = {f"{name} in float32": replace(one, setting=replace(setting.exact(), kv=name)) for name in names}
+        return variant_cells("kv_format", one, others | alone, _text(asker, _short(one.engines)))
 
     return [Unit(f"kv_format {setting.device} {setting.compute}", run)]
 
