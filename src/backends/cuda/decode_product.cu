@@ -91,10 +91,7 @@ void launch_decode(const Product& p, const Call& call) {
   const int64_t shared = chunk == 1 ? record_bytes(p) : 0;
   DecodeShape s = spread(p, tasks, limits);
   int resident = 1;
-  if (shared > 48 * 1024)
-    check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
-                               static_cast<int>(shared)),
-          "matmul");
+  allow_shared(reinterpret_cast<const void*>(kernel), shared, "matmul");
   check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, kernel, kThreads, static_cast<size_t>(shared)),
         "matmul");
   const int64_t passes_one = ((p.n >> s.lane_rows_log2 << s.splits_log2) + kDecodeWarps - 1) / kDecodeWarps;

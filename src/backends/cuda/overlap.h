@@ -28,10 +28,7 @@ __device__ __forceinline__ void release_successor() {
 template <class... Parameters, class... Arguments>
 void launch_overlapped(void (*kernel)(Parameters...), int architecture, unsigned blocks, unsigned threads,
                        int64_t shared_bytes, cudaStream_t stream, const char* what, const Arguments&... arguments) {
-  if (shared_bytes > 40 * 1024)
-    check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
-                               static_cast<int>(shared_bytes)),
-          what);
+  allow_shared(reinterpret_cast<const void*>(kernel), shared_bytes, what);
   cudaLaunchAttribute attribute{};
   attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   attribute.val.programmaticStreamSerializationAllowed = 1;

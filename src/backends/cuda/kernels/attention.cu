@@ -79,7 +79,7 @@ void merge(const Call& call, const AttentionCall& c) {
 
 template <class Kernel>
 void launch_blocks(const Call& call, const AttentionCall& c, Kernel* kernel, dim3 grid, int threads, int shared) {
-  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared), "attention");
+  allow_shared(reinterpret_cast<const void*>(kernel), shared, "attention");
   kernel<<<grid, static_cast<unsigned>(threads), static_cast<size_t>(shared), call.stream>>>(c);
   check_launch("attention");
 }

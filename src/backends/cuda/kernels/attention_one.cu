@@ -29,7 +29,7 @@ void launch_shape(const AttentionOneCall& call, const DeviceLimits& limits, cuda
   using S = Shape<T, d>;
   const auto kernel = attention_one<S>;
   constexpr int kShared = kAttentionOneBytes<S>;
-  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kShared), "attention");
+  allow_shared(reinterpret_cast<const void*>(kernel), kShared, "attention");
   check(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared),
         "attention");  // as phases have it
   cudaLaunchAttribute attributes[2]{};
