@@ -67,6 +67,15 @@ std::vector<float> alone(const ModelKind& kind, const std::string& device) {
   return answer(e);
 }
 
+// Sanitizers keep freed memory back for a while; the address sanitizer finds leaks itself, at the end.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kFreedMemoryStays = true;
+#elif defined(__has_feature)
+constexpr bool kFreedMemoryStays = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
+#else
+constexpr bool kFreedMemoryStays = false;
+#endif
+
 int64_t resident_bytes() {
   std::ifstream file("/proc/self/statm");
   int64_t all = 0, resident = 0;
@@ -78,7 +87,7 @@ int64_t resident_bytes() {
 // models moves by less than a few hundred in all.
 TEST(a_thousand_models_leave_nothing_behind) {
   const char* setting = std::getenv("G4CPP_TEST_CYCLES");
-  const int cycles = setting ? std::atoi(setting) : 1000;
+  const int cycles = setting ? std::atoi(setting) : (kFreedMemoryStays ? 100 : 1000);
   for (const std::string& device : devices()) {
     const auto cycle = [&](int i) {
       Engine e = engine(model_path(kModelKinds[static_cast<size_t>(i) % std::size(kModelKinds)]), device);
@@ -89,7 +98,7 @@ TEST(a_thousand_models_leave_nothing_behind) {
     for (int i = 0; i < cycles; ++i) cycle(i);
     const int64_t grown = resident_bytes() - resident;
     std::printf("%s: %d models, %lld KiB more\n", device.c_str(), cycles, static_cast<long long>(grown / 1024));
-    CHECK(grown < int64_t{2} << 20);
+    CHECK(kFreedMemoryStays || grown < int64_t{2} << 20);
     if (device != "cpu") CHECK(find_device(device).memory_available >= available - (int64_t{16} << 20));
   }
 }
@@ -110,7 +119,7 @@ TEST(a_load_that_fails_leaves_nothing_behind) {
     for (int i = 0; i < 30; ++i) fail_once(i);
     const int64_t resident = resident_bytes();
     for (int i = 0; i < 200; ++i) fail_once(i % 60);
-    CHECK(resident_bytes() - resident < int64_t{2} << 20);
+    CHECK(kFreedMemoryStays || resident_bytes() - resident < int64_t{2} << 20);
   }
 }
 
