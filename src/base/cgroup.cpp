@@ -5,16 +5,10 @@
 #include <optional>
 #include <sstream>
 
+#include "base/system_files.h"
+
 namespace g4 {
 namespace {
-
-// The first word of a file as a number; nothing for "max", -1 and files that are not there.
-std::optional<int64_t> number_in(const std::string& path) {
-  std::ifstream file(path);
-  int64_t value = 0;
-  if (!(file >> value) || value < 0) return std::nullopt;
-  return value;
-}
 
 std::optional<int64_t> field_of(const std::string& path, const std::string& name) {
   std::ifstream file(path);

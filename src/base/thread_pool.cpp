@@ -29,7 +29,7 @@ ThreadPool::ThreadPool(int n_threads) {
   if (n_threads < 1 || n_threads > kMostThreads)
     fail<ArgumentError>("threads", "n_threads must be 1 to ", kMostThreads, ", got ", n_threads);
   stretches_ = std::vector<Stretch>(static_cast<size_t>(n_threads));
-  const Topology topology = read_topology();
+  const Topology topology = n_threads > 1 ? read_topology() : Topology{};
   const bool apart =
       topology.cores.size() < topology.processors.size() && topology.cores.size() >= static_cast<size_t>(n_threads);
   try {

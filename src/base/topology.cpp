@@ -13,14 +13,10 @@
 #include <thread>
 #include <utility>
 
+#include "base/system_files.h"
+
 namespace g4 {
 namespace {
-
-int number_in(const std::string& path, int fallback) {
-  std::ifstream file(path);
-  int value = fallback;
-  return file >> value ? value : fallback;
-}
 
 // What follows `name` and a colon on its line.
 std::string field_of(const std::string& path, const std::string& name) {
@@ -55,10 +51,12 @@ Topology read_topology(const std::string& root, const std::string& status) {
   if (found.processors.empty())
     for (int cpu = 0; cpu < static_cast<int>(std::thread::hardware_concurrency()); ++cpu)
       found.processors.push_back(cpu);
-  std::set<std::pair<int, int>> seen;
+  std::set<std::pair<int64_t, int64_t>> seen;
   for (int cpu : found.processors) {
     const std::string topology = root + "/cpu/cpu" + std::to_string(cpu) + "/topology/";
-    if (seen.emplace(number_in(topology + "physical_package_id", 0), number_in(topology + "core_id", cpu)).second)
+    if (seen.emplace(number_in(topology + "physical_package_id").value_or(0),
+                     number_in(topology + "core_id").value_or(cpu))
+            .second)
       found.cores.push_back(cpu);
   }
   // A node without memory is allowed but gives none.

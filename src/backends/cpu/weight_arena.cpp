@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/topology.h"
+
 namespace g4 {
 namespace {
 
@@ -17,8 +19,8 @@ WeightArena::Place WeightArena::take(size_t bytes) {
   if (!chunk_ || chunk_->size() - used_ < bytes) {
     chunk_ = std::make_shared<LazyMemory>(std::max(kChunk, align(bytes, kLargePage)) + kLargePage);
     chunk_->use_large_pages();
-    if (nodes_.size() > 1)
-      interleave({chunk_->data(), chunk_->size()}, nodes_);  // refused: they come from where they may
+    if (const Topology machine = read_topology(); machine.nodes.size() > 1)
+      interleave({chunk_->data(), chunk_->size()}, machine.nodes);  // refused: they come from where they may
     const auto begin = reinterpret_cast<uintptr_t>(chunk_->data());
     used_ = align(begin, kLargePage) - begin;
   }

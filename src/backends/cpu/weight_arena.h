@@ -5,10 +5,8 @@
 
 #include <memory>
 #include <span>
-#include <vector>
 
 #include "base/mapped_file.h"
-#include "base/topology.h"
 
 namespace g4 {
 
@@ -24,7 +22,6 @@ class WeightArena {
  private:
   std::shared_ptr<LazyMemory> chunk_;  // lives while a place in it does
   size_t used_ = 0;
-  const std::vector<int> nodes_ = read_topology().nodes;
 };
 
 }  // namespace g4
