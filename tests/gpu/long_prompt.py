@@ -17,16 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g4cpp import _core
+from g4cpp.eval.distances import nmse
 
 SHORT = 2048
 CHUNK = 1024
 CONTEXT_BYTES = 700 << 20  # the driver's context and code, which no plan counts
-
-
-def nmse(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    """Squared difference over b's square."""
-    wide = b.astype(np.float64)
-    return float(((a - wide) ** 2).sum() / (wide**2).sum())
 
 
 def vocabulary(file: _core.GgufFile) -> int:

@@ -1,8 +1,10 @@
 #include "model/model_file.h"
 
 #include <cmath>
+#include <map>
 #include <random>
 
+#include "gguf/temp_dir.h"
 #include "gguf/writer.h"
 #include "model/text_model.h"
 #include "tensor/quant/quant.h"
@@ -51,8 +53,6 @@ std::vector<float> random_values(const TensorSpec& spec, std::mt19937& rng) {
   return values;
 }
 
-}  // namespace
-
 void write_model(const std::string& path, const ModelKind& kind) {
   // The shapes follow from the keys, which the engine's own table turns into tensors; the table needs one to start
   // from.
@@ -90,6 +90,19 @@ void write_model(const std::string& path, const ModelKind& kind) {
     w.write_tensor(spec.name, bytes);
   }
   w.finish();
+}
+
+}  // namespace
+
+const std::string& model_path(const ModelKind& kind) {
+  static const TempDir folder;
+  static std::map<std::string, std::string> written;
+  std::string& path = written[kind.name];
+  if (path.empty()) {
+    path = folder.file(std::string(kind.name) + ".gguf");
+    write_model(path, kind);
+  }
+  return path;
 }
 
 }  // namespace g4::test

@@ -37,6 +37,7 @@ inline constexpr ModelKind kShapedKinds[] = {
 inline constexpr int kVocab = 96;
 inline constexpr int kWindow = 8;
 
-void write_model(const std::string& path, const ModelKind& kind);
+// Where a model of this kind lies: written once, in a folder that goes when the program ends.
+const std::string& model_path(const ModelKind& kind);
 
 }  // namespace g4::test

@@ -1,7 +1,6 @@
 // A token's step on CUDA. How many kernels it takes is planned without a device: at most seven a layer and eight a
 // step, for every sibling of a published size; on a device, kernels that run several operations change no bit.
 #include <cstdlib>
-#include <filesystem>
 
 #include "backends/cuda/device_buffer.h"
 #include "backends/cuda/executable.h"
@@ -18,13 +17,8 @@ namespace g4 {
 namespace {
 
 using test::kShapedKinds;
+using test::model_path;
 using test::ModelKind;
-
-std::string model_path(const ModelKind& kind) {
-  const auto path = std::filesystem::temp_directory_path() / (std::string("g4_test_step_") + kind.name + ".gguf");
-  test::write_model(path.string(), kind);
-  return path.string();
-}
 
 // Plans as the CUDA backend does for an H200, with addresses that nobody may follow.
 class PlanningBackend final : public Backend {

@@ -1,8 +1,6 @@
 // Models come and go: a thousand of them leave no memory behind, two at once and two in two threads do not see each
 // other, on every device of this machine.
-#include <algorithm>
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <thread>
 
@@ -15,17 +13,8 @@ namespace g4 {
 namespace {
 
 using test::kModelKinds;
+using test::model_path;
 using test::ModelKind;
-
-std::string model_path(const ModelKind& kind) {
-  const auto path = std::filesystem::temp_directory_path() / (std::string("g4_test_lifetimes_") + kind.name + ".gguf");
-  static std::vector<std::string> written;
-  if (std::find(written.begin(), written.end(), path.string()) == written.end()) {
-    test::write_model(path.string(), kind);
-    written.push_back(path.string());
-  }
-  return path.string();
-}
 
 std::vector<std::string> devices() {
   load_installed_backends();

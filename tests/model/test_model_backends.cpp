@@ -1,7 +1,6 @@
 // The same model on the CPU, on CUDA where there is a device, and on the scalar reference backend: all model code goes
 // through the backend interface, and implementations that share no kernel agree.
 #include <cmath>
-#include <filesystem>
 
 #include "backends/registry.h"
 #include "check.h"
@@ -12,12 +11,7 @@ namespace g4 {
 namespace {
 
 using test::kModelKinds;
-
-std::string model_path(const test::ModelKind& kind) {
-  const auto path = std::filesystem::temp_directory_path() / (std::string("g4_test_model_") + kind.name + ".gguf");
-  test::write_model(path.string(), kind);
-  return path.string();
-}
+using test::model_path;
 
 const std::string& reference_device() {
   static const std::string name = load_backend_library(G4_REFERENCE_BACKEND);

@@ -1,7 +1,6 @@
 // Models spread over several devices: a card of its own memory beside the CPU (card_backend.h), or several CPUs. Where
 // layers lie changes no bit of the logits, and a card that is too small takes what fits.
 #include <algorithm>
-#include <filesystem>
 #include <numeric>
 
 #include "base/log.h"
@@ -15,20 +14,11 @@ namespace {
 
 using test::card;
 using test::kModelKinds;
+using test::model_path;
 using test::ModelKind;
 
 constexpr int64_t kLayers = 6;
 using Map = std::vector<std::pair<std::string, int64_t>>;
-
-const std::string& model_path(const ModelKind& kind) {
-  static std::map<std::string, std::string> written;
-  std::string& path = written[kind.name];
-  if (path.empty()) {
-    path = (std::filesystem::temp_directory_path() / (std::string("g4_test_offload_") + kind.name + ".gguf")).string();
-    test::write_model(path, kind);
-  }
-  return path;
-}
 
 EngineOptions options_with(const std::string& device, int64_t n_ctx = 160) {
   EngineOptions options;
