@@ -26,6 +26,7 @@ DType parse_kv_dtype(const std::string& text, const Numerics& numerics);
 void check_options(const EngineOptions& options);
 
 // The plan of a model whose weights are loaded, or seen in place, as `layout` says, with this n_ctx; it may not fit.
+// Where the options leave the micro-batch open it is the layout's, or less if only that fits.
 MemoryPlan plan_at(const TextModel& model, const Layout& layout, DType kv_dtype, const EngineOptions& options,
                    int64_t n_ctx);
 
