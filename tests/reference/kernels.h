@@ -21,6 +21,7 @@ void kv_write(const OpCall& call);
 void layer_norm(const OpCall& call);
 void matmul(const OpCall& call);
 void mul(const OpCall& call);
+void replace_rows(const OpCall& call);
 void rms_norm(const OpCall& call);
 void rope(const OpCall& call);
 void rope_table(const OpCall& call);
