@@ -6,9 +6,12 @@
 
 namespace g4::reference {
 
-using Kernel = void add(const OpCall& call);
+using Kernel = void (*)(const OpCall& call);
+
+void add(const OpCall& call);
 void attention(const OpCall& call);
 void causal_conv1d(const OpCall& call);
+void clamp(const OpCall& call);
 void conv2d(const OpCall& call);
 void embed(const OpCall& call);
 void expert_combine(const OpCall& call);
@@ -16,7 +19,9 @@ void expert_matmul(const OpCall& call);
 void gather_rows(const OpCall& call);
 void gelu(const OpCall& call);
 void glu(const OpCall& call);
+void group_mean(const OpCall& call);
 void kv_write(const OpCall& call);
+void layer_norm(const OpCall& call);
 void matmul(const OpCall& call);
 void mul(const OpCall& call);
 void relative_attention(const OpCall& call);
