@@ -142,12 +142,22 @@ class MemoryPlan:
     kv_cache: int
     kv_snapshot: int
     activations: int
+    soft_tokens: int  # of media, on their way into a step
     total: int
     host_weights: int  # of the weights: tables in host memory that another device reads there
     available: int
     n_ctx: int
     places: list[PlacePlan]
     note: str  # what did not fit and was placed elsewhere for that
+
+Media = Sequence[tuple[int, NDArray[np.float32], int, bool]]
+"""Ascending spans of a prompt that take soft tokens of media instead of embeddings: (first position, rows
+[n, hidden], key of the content, block).
+
+Equal keys (64 bits) stand for equal rows. A block is one image or one video frame: on models made for it
+(gemma4.attention.bidirectional_media) its tokens see each other on sliding layers; blocks without a token between are
+one. Ids at these positions are ignored.
+"""
 
 Poll = Callable[[], None]
 """Called now and then during long computations; what it raises stops the computation and propagates."""
@@ -172,12 +182,14 @@ class Engine:
         repack: bool = True,
         n_gpu_layers: int | None = None,
         device_map: Sequence[tuple[str, int]] = (),
+        max_media_span: int = 0,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         """n_ctx 0: the trained context or what memory allows; n_threads 0: the physical cores; micro_batch 0: what
         suits the device. n_gpu_layers: so many of the last layers, the head being the very last, on the GPU; -1: all;
-        None: as many as fit. device_map: devices with numbers of layers, -1 once for the rest. progress: called with
-        the bytes of weights loaded and all there are; what it raises ends the load."""
+        None: as many as fit. device_map: devices with numbers of layers, -1 once for the rest. max_media_span: the most
+        soft tokens of one span of media; 0: none are taken. progress: called with the bytes of weights loaded and all
+        there are; what it raises ends the load."""
     @staticmethod
     def plan(
         file: GgufFile,
@@ -189,6 +201,7 @@ class Engine:
         kv_dtype: str = "auto",
         n_gpu_layers: int | None = None,
         device_map: Sequence[tuple[str, int]] = (),
+        max_media_span: int = 0,
     ) -> MemoryPlan:
         """The memory plan without loading anything."""
     architecture: str
@@ -201,15 +214,18 @@ class Engine:
     n_layers: int
     n_threads: int
     micro_batch: int
+    max_media_span: int
+    takes_media: bool  # the architecture does; max_media_span 0 forbids it still
     hidden_size: int
     n_parameters: int
     memory_plan: MemoryPlan
     fallbacks: list[str]  # nodes that the device does not run itself
     tokens: list[int]  # the sequence now in the cache
-    def prefill(self, ids: Sequence[int], poll: Poll | None = None) -> int:
+    def prefill(self, ids: Sequence[int], poll: Poll | None = None, media: Media = ()) -> int:
         """Makes `ids` the sequence, reusing the longest cached prefix, and leaves the last token's logits ready.
 
-        Returns how many tokens were computed. Raises ContextOverflowError, ArgumentError (empty, id out of range).
+        Returns how many tokens were computed. Raises ContextOverflowError, ArgumentError (empty, id out of range, media
+        that do not fit the prompt, the model or max_media_span).
         """
     def work(self, n_tokens: int, depth: int = 0) -> tuple[int, int]:
         """What computing n_tokens after `depth` others, with the last one's logits, takes: bytes to read, multiply-adds.
@@ -227,12 +243,14 @@ class Engine:
         """A copy of the ready row, [n_vocab]."""
     def sample(self, sampler: Sampler) -> int:
         """Samples from the ready row; also raises ModelError when the logits are not finite (NaN weights)."""
-    def logits(self, ids: Sequence[int], positions: Sequence[int], poll: Poll | None = None) -> NDArray[np.float32]:
+    def logits(
+        self, ids: Sequence[int], positions: Sequence[int], poll: Poll | None = None, media: Media = ()
+    ) -> NDArray[np.float32]:
         """Makes `ids` the sequence, recomputing all of it; rows of float32 logits, [len(positions), n_vocab]."""
     def reset(self) -> None:
         """Forgets the sequence."""
     def trace(
-        self, ids: Sequence[int], layer_inputs: NDArray[np.float32] | None = None
+        self, ids: Sequence[int], layer_inputs: NDArray[np.float32] | None = None, media: Media = ()
     ) -> dict[str, NDArray[np.float32]]:
         """Runs `ids` from an empty cache in one shot and returns intermediate values (tests, debugging).
 

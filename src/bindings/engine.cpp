@@ -55,24 +55,44 @@ py::array_t<float> copy_of(std::span<const float> row) {
   return array;
 }
 
+// (first position, rows [n, hidden], key of the content, whether it is one image or frame)
+using Media = std::vector<std::tuple<int64_t, FloatArray, py::int_, bool>>;
+
+// Looks into the arrays, which the caller keeps.
+std::vector<MediaSpan> spans_of(const Media& media) {
+  std::vector<MediaSpan> spans;
+  for (const auto& [begin, rows, content, block] : media) {
+    if (rows.ndim() != 2)
+      fail<ArgumentError>("media", "span ", spans.size(), ": rows [n, hidden] expected, an array of ", rows.ndim(),
+                          " dimensions found");
+    const auto key = PyLong_AsUnsignedLongLongMask(content.ptr());
+    if (PyErr_Occurred()) throw py::error_already_set();
+    spans.push_back({begin, rows.shape(0), rows.shape(1), floats_of(rows), key, block});
+  }
+  return spans;
+}
+
 py::array_t<float> all_logits(Engine& e, const std::vector<int32_t>& ids, const std::vector<int64_t>& positions,
-                              const std::optional<py::function>& poll) {
+                              const std::optional<py::function>& poll, const Media& media) {
+  const std::vector<MediaSpan> spans = spans_of(media);
   const auto vocab = static_cast<size_t>(e.config().vocab);
   py::array_t<float> out({positions.size(), vocab});
   float* rows = out.mutable_data();
   const Poll guarded = throttled(poll);
   py::gil_scoped_release release;
-  e.logits(ids, positions, guarded,
+  e.logits(ids, spans, positions, guarded,
            [&](size_t i, std::span<const float> row) { std::copy(row.begin(), row.end(), rows + i * vocab); });
   return out;
 }
 
-py::dict trace(Engine& e, const std::vector<int32_t>& ids, const std::optional<FloatArray>& layer_inputs) {
+py::dict trace(Engine& e, const std::vector<int32_t>& ids, const std::optional<FloatArray>& layer_inputs,
+               const Media& media) {
+  const std::vector<MediaSpan> spans = spans_of(media);
   std::map<std::string, TraceArray> arrays;
   {
     const std::span<const float> forced = layer_inputs ? floats_of(*layer_inputs) : std::span<const float>();
     py::gil_scoped_release release;
-    arrays = e.trace(ids, forced);
+    arrays = e.trace(ids, spans, forced);
   }
   py::dict result;
   for (const auto& [name, array] : arrays) result[py::str(name)] = array_of(array.shape, array.values);
@@ -83,11 +103,11 @@ using DeviceMap = std::vector<std::pair<std::string, int64_t>>;
 
 EngineOptions options_of(const std::string& device, const std::string& compute, int64_t n_ctx, int n_threads,
                          int64_t micro_batch, const std::string& kv_dtype, bool kv_shared_skip, bool repack,
-                         std::optional<int64_t> n_gpu_layers, const DeviceMap& device_map) {
+                         std::optional<int64_t> n_gpu_layers, const DeviceMap& device_map, int64_t max_media_span) {
   if (n_threads < 0)
     fail<ArgumentError>("threads", "n_threads must be positive, or 0 for the physical cores; got ", n_threads);
-  return {device,         compute, n_ctx, n_threads,    micro_batch, kv_dtype,
-          kv_shared_skip, repack,  {},    n_gpu_layers, device_map};
+  return {device,         compute, n_ctx,          n_threads, micro_batch,  kv_dtype,
+          kv_shared_skip, repack,  max_media_span, {},        n_gpu_layers, device_map};
 }
 
 std::vector<std::tuple<std::string, std::vector<int64_t>, bool>> tensor_table(const GgufFile& file) {
@@ -129,6 +149,7 @@ void bind_engine(py::module_& m) {
       .def_readonly("kv_cache", &MemoryPlan::kv_cache)
       .def_readonly("kv_snapshot", &MemoryPlan::kv_snapshot)
       .def_readonly("activations", &MemoryPlan::activations)
+      .def_readonly("soft_tokens", &MemoryPlan::soft_tokens)
       .def_property_readonly("total", &MemoryPlan::total)
       .def_readonly("host_weights", &MemoryPlan::host_weights)
       .def_readonly("available", &MemoryPlan::available)
@@ -140,9 +161,10 @@ void bind_engine(py::module_& m) {
       .def(py::init([](const std::shared_ptr<GgufFile>& file, const std::string& device, const std::string& compute,
                        int64_t n_ctx, int n_threads, int64_t micro_batch, const std::string& kv_dtype,
                        bool kv_shared_skip, bool repack, std::optional<int64_t> n_gpu_layers,
-                       const DeviceMap& device_map, const std::optional<py::function>& progress) {
+                       const DeviceMap& device_map, int64_t max_media_span,
+                       const std::optional<py::function>& progress) {
              EngineOptions o = options_of(device, compute, n_ctx, n_threads, micro_batch, kv_dtype, kv_shared_skip,
-                                          repack, n_gpu_layers, device_map);
+                                          repack, n_gpu_layers, device_map, max_media_span);
              o.progress = throttled_progress(progress);
              py::gil_scoped_release release;
              return std::make_unique<Engine>(file, o);
@@ -150,20 +172,20 @@ void bind_engine(py::module_& m) {
            py::arg("file"), py::kw_only(), py::arg("device") = "auto", py::arg("compute") = "auto",
            py::arg("n_ctx") = 0, py::arg("n_threads") = 0, py::arg("micro_batch") = 0, py::arg("kv_dtype") = "auto",
            py::arg("kv_shared_skip") = true, py::arg("repack") = true, py::arg("n_gpu_layers") = py::none(),
-           py::arg("device_map") = DeviceMap(), py::arg("progress") = py::none())
+           py::arg("device_map") = DeviceMap(), py::arg("max_media_span") = 0, py::arg("progress") = py::none())
       .def_static(
           "plan",
           [](const std::shared_ptr<GgufFile>& file, const std::string& device, const std::string& compute,
              int64_t n_ctx, int64_t micro_batch, const std::string& kv_dtype, std::optional<int64_t> n_gpu_layers,
-             const DeviceMap& device_map) {
-            const EngineOptions o =
-                options_of(device, compute, n_ctx, 0, micro_batch, kv_dtype, true, true, n_gpu_layers, device_map);
+             const DeviceMap& device_map, int64_t max_media_span) {
+            const EngineOptions o = options_of(device, compute, n_ctx, 0, micro_batch, kv_dtype, true, true,
+                                               n_gpu_layers, device_map, max_media_span);
             py::gil_scoped_release release;
             return Engine::plan(file, o);
           },
           py::arg("file"), py::kw_only(), py::arg("device") = "auto", py::arg("compute") = "auto", py::arg("n_ctx") = 0,
           py::arg("micro_batch") = 0, py::arg("kv_dtype") = "auto", py::arg("n_gpu_layers") = py::none(),
-          py::arg("device_map") = DeviceMap())
+          py::arg("device_map") = DeviceMap(), py::arg("max_media_span") = 0)
       .def_property_readonly("architecture", [](const Engine& e) { return e.config().architecture; })
       .def_property_readonly("device", &Engine::device)
       .def_property_readonly("compute", &Engine::compute)
@@ -174,6 +196,8 @@ void bind_engine(py::module_& m) {
       .def_property_readonly("n_layers", [](const Engine& e) { return e.config().n_layers(); })
       .def_property_readonly("n_threads", &Engine::n_threads)
       .def_property_readonly("micro_batch", [](const Engine& e) { return e.options().micro_batch; })
+      .def_property_readonly("max_media_span", [](const Engine& e) { return e.options().max_media_span; })
+      .def_property_readonly("takes_media", [](const Engine& e) { return e.config().takes_media; })
       .def_property_readonly("hidden_size", [](const Engine& e) { return e.config().hidden; })
       .def_property_readonly("n_parameters", &Engine::n_parameters)
       .def_property_readonly("memory_plan", &Engine::memory_plan)
@@ -181,12 +205,13 @@ void bind_engine(py::module_& m) {
       .def_property_readonly("tokens", &Engine::tokens)
       .def(
           "prefill",
-          [](Engine& e, const std::vector<int32_t>& ids, const std::optional<py::function>& poll) {
+          [](Engine& e, const std::vector<int32_t>& ids, const std::optional<py::function>& poll, const Media& media) {
+            const std::vector<MediaSpan> spans = spans_of(media);
             const Poll guarded = throttled(poll);
             py::gil_scoped_release release;
-            return e.prefill(ids, guarded);
+            return e.prefill(ids, spans, guarded);
           },
-          py::arg("ids"), py::arg("poll") = py::none())
+          py::arg("ids"), py::arg("poll") = py::none(), py::arg("media") = Media())
       .def(
           "work",
           [](const Engine& e, int64_t n_tokens, int64_t depth) {
@@ -206,9 +231,10 @@ void bind_engine(py::module_& m) {
           py::arg("id"), py::arg("poll") = py::none())
       .def("last_logits", [](Engine& e) { return copy_of(e.last_logits()); })
       .def("sample", &Engine::sample, py::arg("sampler"), py::call_guard<py::gil_scoped_release>())
-      .def("logits", all_logits, py::arg("ids"), py::arg("positions"), py::arg("poll") = py::none())
+      .def("logits", all_logits, py::arg("ids"), py::arg("positions"), py::arg("poll") = py::none(),
+           py::arg("media") = Media())
       .def("reset", &Engine::reset)
-      .def("trace", trace, py::arg("ids"), py::arg("layer_inputs") = py::none());
+      .def("trace", trace, py::arg("ids"), py::arg("layer_inputs") = py::none(), py::arg("media") = Media());
 }
 
 }  // namespace g4

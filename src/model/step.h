@@ -15,10 +15,11 @@ struct StepSpec {
   bool narrow = true;    // drop unwanted rows after the last KV write (the "KV-shared skip"), not before the head
   bool trace = false;    // keep every layer's output
   bool teacher_forced = false;  // each layer reads StepInputs::layer_inputs
+  bool media = false;           // some tokens are soft tokens: the inputs below "media"
   auto operator<=>(const StepSpec&) const = default;
 };
 
-// Tensors over the step's input buffers, already cut to the spec's sizes. All I32 but the last.
+// Tensors over the step's input buffers, already cut to the spec's sizes. All I32 but where said.
 struct StepInputs {
   Tensor ids;               // [n_tokens]
   Tensor positions;         // [n_tokens]
@@ -26,6 +27,13 @@ struct StepInputs {
   Tensor wanted_ids;        // [n_wanted]
   Tensor wanted_positions;  // [n_wanted]
   Tensor layer_inputs;      // [n_layers, n_tokens, hidden] F32, teacher forcing only
+  // Media: a soft token comes from an encoder and takes the place of an embedding, unscaled. Its id is 0, the pad's.
+  // Where the model lets the tokens of one image see each other, those see to the end of their block, all others to
+  // themselves.
+  Tensor soft_index;   // [n_tokens] row of soft_rows, or -1: a token of text
+  Tensor soft_rows;    // [n_tokens, hidden] F32; the first ones are used
+  Tensor last;         // [n_tokens] the last position that a token sees on sliding layers
+  Tensor wanted_last;  // [n_wanted]
 };
 
 }  // namespace g4

@@ -33,6 +33,11 @@ double ConfigReader::number_or(const std::string& key, double fallback, double l
   return x;
 }
 
+bool ConfigReader::flag_or(const std::string& key, bool fallback) const {
+  const GgufValue* value = file_.find(prefix_ + key);
+  return value ? value->as_bool() : fallback;
+}
+
 std::vector<int64_t> ConfigReader::per_layer(const std::string& key, int n_layers, int64_t low, int64_t high) const {
   const GgufValue* value = file_.find(prefix_ + key);
   if (!value) bad(key, "missing");

@@ -34,6 +34,8 @@ struct TextConfig {
   float attention_scale = 1.0f;
   float softcap = 0.0f;  // 0: none
   int64_t per_layer_embedding = 0;
+  bool takes_media = false;          // soft tokens may stand among its tokens
+  bool bidirectional_media = false;  // tokens of one image see each other on sliding layers
   int64_t experts = 0;
   int64_t experts_used = 0;
   int64_t expert_ffn = 0;
@@ -58,6 +60,7 @@ class ConfigReader {
   double number_or(const std::string& key, double fallback, double low, double high) const;
   // One value per layer: the key's array, or its scalar for all.
   std::vector<int64_t> per_layer(const std::string& key, int n_layers, int64_t low, int64_t high) const;
+  bool flag_or(const std::string& key, bool fallback) const;
   std::string string_or(const std::string& key, const std::string& fallback) const;
 
   template <class... Parts>

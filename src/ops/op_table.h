@@ -1,6 +1,7 @@
 // The op table: every operation of the engine, one row each.
 // Where an op's output is F16, what is computed passes f16 mode's last guard first: magnitudes are held to 65280, and
-// what is not finite becomes 0 (model/numerics.h). gather_rows, which computes nothing, copies as it is.
+// what is not finite becomes 0 (model/numerics.h). gather_rows, which computes nothing, copies as it is,
+// and so does replace_rows what it keeps.
 #pragma once
 
 #include <span>
@@ -16,6 +17,7 @@
 #include "ops/kv_write.h"
 #include "ops/matmul.h"
 #include "ops/mul.h"
+#include "ops/replace_rows.h"
 #include "ops/rms_norm.h"
 #include "ops/rope.h"
 #include "ops/rope_table.h"

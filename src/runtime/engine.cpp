@@ -59,9 +59,10 @@ void Engine::load(const std::shared_ptr<const GgufFile>& file) {
   };
   model_ = text_model_variant(*file).load(file, deployment_.importer(loaded), numerics_, places);
   kv_ = std::make_unique<KvCache>(
-      model_->config(), KvCacheShape{kv_dtype_, plan.n_ctx, options_.micro_batch}, places,
+      model_->config(), KvCacheShape{kv_dtype_, plan.n_ctx, most_step_tokens()}, places,
       [&](int64_t bytes, int place) { return layout.backends[static_cast<size_t>(place)]->allocate(bytes); });
-  stepper_ = std::make_unique<Stepper>(*model_, layout.backends, *kv_, std::min(options_.micro_batch, plan.n_ctx));
+  stepper_ = std::make_unique<Stepper>(*model_, layout.backends, *kv_, std::min(most_step_tokens(), plan.n_ctx),
+                                       plan.soft_tokens > 0);
   std::vector<int64_t> arenas;
   for (const PlacePlan& place : plan.places) arenas.push_back(place.activations);
   stepper_->reserve(arenas);
@@ -88,6 +89,14 @@ int Engine::n_threads() const {
   return threads;
 }
 
+int64_t Engine::most_step_tokens() const { return g4::most_step_tokens(config(), options_, options_.micro_batch); }
+
+MediaPrompt Engine::checked(std::span<const int32_t> ids, std::span<const MediaSpan> media) const {
+  MediaPrompt prompt(ids, media, config(), options_.max_media_span);
+  check_ids(prompt.ids());
+  return prompt;
+}
+
 void Engine::check_ids(std::span<const int32_t> ids) const {
   if (ids.empty()) fail<ArgumentError>("tokens", "at least one token expected, none given");
   for (size_t i = 0; i < ids.size(); ++i)
@@ -99,21 +108,21 @@ void Engine::check_ids(std::span<const int32_t> ids) const {
 
 void Engine::truncate(int64_t n) {
   tokens_.resize(static_cast<size_t>(n));
+  units_.resize(static_cast<size_t>(n));
   forget_logits();
   kv_->truncate(n);
   if (kv_->snapshot_position() > n) kv_->drop_snapshot();
 }
 
-int64_t Engine::rewind_to_prefix(std::span<const int32_t> ids) {
-  const auto common = [&](const std::vector<int32_t>& held) {
-    const size_t limit = std::min(held.size(), ids.size() - 1);
-    return static_cast<int64_t>(
-        std::mismatch(held.begin(), held.begin() + static_cast<std::ptrdiff_t>(limit), ids.begin()).first -
-        held.begin());
+int64_t Engine::rewind_to_prefix(const MediaPrompt& prompt) {
+  const auto common = [&](const std::vector<int64_t>& held) {
+    const size_t limit = std::min(held.size(), prompt.units().size() - 1);
+    const auto end = held.begin() + static_cast<std::ptrdiff_t>(limit);
+    return prompt.cut(std::mismatch(held.begin(), end, prompt.units().begin()).first - held.begin());
   };
-  int64_t p = common(tokens_);
+  int64_t p = common(units_);
   if (!kv_->can_resume(p)) {
-    const int64_t at = common(snapshot_tokens_);
+    const int64_t at = common(snapshot_units_);
     if (kv_->snapshot_can_resume(at)) {
       kv_->restore_snapshot();
       p = at;
@@ -125,28 +134,35 @@ int64_t Engine::rewind_to_prefix(std::span<const int32_t> ids) {
   return p;
 }
 
-void Engine::extend(std::span<const int32_t> ids, std::span<const int64_t> wanted, const Poll& poll,
-                    const std::function<void(size_t, const Tensor&)>& rows_ready) {
+void Engine::extend(const MediaPrompt& prompt, std::span<const int32_t> ids, std::span<const int64_t> wanted,
+                    const Poll& poll, const std::function<void(size_t, const Tensor&)>& rows_ready) {
   forget_logits();
   size_t next = 0;
-  const auto total = static_cast<int64_t>(ids.size());
-  while (static_cast<int64_t>(tokens_.size()) < total) {
+  while (static_cast<int64_t>(tokens_.size()) < prompt.size()) {
     const auto begin = static_cast<int64_t>(tokens_.size());
-    int64_t end = std::min(begin + options_.micro_batch, total);
-    std::vector<int32_t> rows;
+    int64_t end = prompt.step_end(begin, options_.micro_batch, most_step_tokens());
     const size_t first = next;
-    while (next < wanted.size() && wanted[next] < end) {
-      if (rows.size() == kMaxWanted) {
-        end = wanted[next];
-        break;
-      }
-      rows.push_back(static_cast<int32_t>(wanted[next++] - begin));
+    while (next < wanted.size() && wanted[next] < end && next - first < kMaxWanted) ++next;
+    bool again = false;
+    if (next < wanted.size() && wanted[next] < end) {
+      const int64_t cut = prompt.cut(wanted[next]);
+      again = cut == begin;  // a block with more wanted rows than a step may have: it runs again, to the same effect
+      if (!again) end = cut;
+      while (next > first && wanted[next - 1] >= end) --next;
     }
-    const auto chunk = ids.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
-    const StepSpec spec{end - begin, static_cast<int64_t>(rows.size()), options_.kv_shared_skip};
+    std::vector<int32_t> rows;
+    for (size_t i = first; i < next; ++i) rows.push_back(static_cast<int32_t>(wanted[i] - begin));
+    const auto from = static_cast<std::ptrdiff_t>(begin), to = static_cast<std::ptrdiff_t>(end);
+    const std::span chunk(prompt.ids().begin() + from, prompt.ids().begin() + to);
+    const std::optional<StepMedia> media = prompt.step(begin, end);
+    StepSpec spec{end - begin, static_cast<int64_t>(rows.size()), options_.kv_shared_skip};
+    spec.media = media.has_value();
     kv_->wrote(end);
-    const Program& program = stepper_->run(spec, {chunk, begin, rows}, poll);
-    tokens_.insert(tokens_.end(), chunk.begin(), chunk.end());
+    const Program& program = stepper_->run(spec, {chunk, begin, rows, media ? &*media : nullptr}, poll);
+    if (!again) {
+      tokens_.insert(tokens_.end(), ids.begin() + from, ids.begin() + to);
+      units_.insert(units_.end(), prompt.units().begin() + from, prompt.units().begin() + to);
+    }
     if (!rows.empty()) rows_ready(first, program.output("logits"));
   }
 }
@@ -166,17 +182,17 @@ StepWork Engine::work(int64_t n_tokens, int64_t depth) const {
   return total;
 }
 
-int64_t Engine::prefill(std::span<const int32_t> ids, const Poll& poll) {
-  check_ids(ids);
-  const int64_t reused = rewind_to_prefix(ids);
+int64_t Engine::prefill(std::span<const int32_t> ids, std::span<const MediaSpan> media, const Poll& poll) {
+  const MediaPrompt prompt = checked(ids, media);
+  const int64_t reused = rewind_to_prefix(prompt);
   const auto last = static_cast<int64_t>(ids.size()) - 1;
-  extend(ids, {&last, 1}, poll, [&](size_t, const Tensor& logits) { ready_ = logits; });
+  extend(prompt, ids, {&last, 1}, poll, [&](size_t, const Tensor& logits) { ready_ = logits; });
   return static_cast<int64_t>(ids.size()) - reused;
 }
 
 void Engine::snapshot() {
   kv_->snapshot(static_cast<int64_t>(tokens_.size()));
-  snapshot_tokens_ = tokens_;
+  snapshot_units_ = units_;
 }
 
 void Engine::decode(int32_t id, const Poll& poll) {
@@ -188,6 +204,7 @@ void Engine::decode(int32_t id, const Poll& poll) {
   kv_->wrote(position + 1);
   const Program& program = stepper_->run({1, 1, options_.kv_shared_skip}, {{&id, 1}, position, {&row, 1}}, poll);
   tokens_.push_back(id);
+  units_.push_back(id);
   ready_ = program.output("logits");
 }
 
@@ -218,9 +235,9 @@ int32_t Engine::sample(Sampler& sampler) {
   return sampler.sample_best({best.ids, best.values, static_cast<size_t>(config().vocab)});
 }
 
-void Engine::logits(std::span<const int32_t> ids, std::span<const int64_t> positions, const Poll& poll,
-                    const std::function<void(size_t, std::span<const float>)>& row) {
-  check_ids(ids);
+void Engine::logits(std::span<const int32_t> ids, std::span<const MediaSpan> media, std::span<const int64_t> positions,
+                    const Poll& poll, const std::function<void(size_t, std::span<const float>)>& row) {
+  const MediaPrompt prompt = checked(ids, media);
   for (size_t i = 0; i < positions.size(); ++i) {
     if (positions[i] < 0 || positions[i] >= static_cast<int64_t>(ids.size()))
       fail<ArgumentError>("logits", "position ", positions[i], " of ", ids.size(), " tokens");
@@ -228,7 +245,7 @@ void Engine::logits(std::span<const int32_t> ids, std::span<const int64_t> posit
   }
   reset();
   std::vector<float> values(static_cast<size_t>(config().vocab));
-  extend(ids, positions, poll, [&](size_t first, const Tensor& logits) {
+  extend(prompt, ids, positions, poll, [&](size_t first, const Tensor& logits) {
     for (int64_t i = 0; i < logits.shape[0]; ++i) {
       logits.buffer->read(logits.offset + i * logits.strides[0], values.data(),
                           config().vocab * static_cast<int64_t>(sizeof(float)));
@@ -239,20 +256,22 @@ void Engine::logits(std::span<const int32_t> ids, std::span<const int64_t> posit
 
 void Engine::reset() { truncate(0); }
 
-std::map<std::string, TraceArray> Engine::trace(std::span<const int32_t> ids, std::span<const float> layer_inputs) {
-  check_ids(ids);
+std::map<std::string, TraceArray> Engine::trace(std::span<const int32_t> ids, std::span<const MediaSpan> media,
+                                                std::span<const float> layer_inputs) {
+  const MediaPrompt prompt = checked(ids, media);
   const auto n = static_cast<int64_t>(ids.size());
-  if (n > options_.micro_batch)
-    fail<ArgumentError>("trace", n, " tokens do not fit in one micro-batch of ", options_.micro_batch);
+  if (n > most_step_tokens())
+    fail<ArgumentError>("trace", n, " tokens do not fit in one micro-batch of ", most_step_tokens());
   const int64_t forced = config().n_layers() * n * config().hidden;
   if (!layer_inputs.empty() && static_cast<int64_t>(layer_inputs.size()) != forced)
     fail<ArgumentError>("trace", "layer_inputs: ", forced, " values expected, ", layer_inputs.size(), " given");
   reset();
   std::vector<int32_t> all(ids.size());
   for (size_t i = 0; i < all.size(); ++i) all[i] = static_cast<int32_t>(i);
-  const StepSpec spec{n, n, true, true, !layer_inputs.empty()};
+  const std::optional<StepMedia> soft = prompt.step(0, n);
+  const StepSpec spec{n, n, true, true, !layer_inputs.empty(), soft.has_value()};
   kv_->wrote(n);
-  const Program& program = stepper_->run(spec, {ids, 0, all}, {}, layer_inputs);
+  const Program& program = stepper_->run(spec, {prompt.ids(), 0, all, soft ? &*soft : nullptr}, {}, layer_inputs);
   std::map<std::string, TraceArray> arrays;
   for (const std::string& output : program.output_names()) {
     const Tensor t = program.output(output);

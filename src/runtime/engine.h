@@ -11,6 +11,7 @@
 
 #include "runtime/deployment.h"
 #include "runtime/kv_cache.h"
+#include "runtime/media_prompt.h"
 #include "runtime/sampler.h"
 #include "runtime/stepper.h"
 
@@ -43,10 +44,13 @@ class Engine {
   const std::vector<std::string>& fallbacks() const { return stepper_->fallbacks(); }
   const std::vector<int32_t>& tokens() const { return tokens_; }
 
-  // Makes `ids` the sequence and leaves its last row of logits ready; returns how many tokens were computed.
-  // Throws ContextOverflowError, ArgumentError (empty, an id out of range). When it throws midway (poll), the sequence
-  // is what had been computed by then.
-  int64_t prefill(std::span<const int32_t> ids, const Poll& poll = {});
+  // The most tokens of one step.
+  int64_t most_step_tokens() const;
+
+  // Makes `ids`, with soft tokens at the positions of `media`, the sequence and leaves its last row of logits ready;
+  // returns how many tokens were computed. Throws ContextOverflowError, ArgumentError (empty, an id out of range, odd
+  // media). When it throws midway (poll), the sequence is what had been computed by then.
+  int64_t prefill(std::span<const int32_t> ids, std::span<const MediaSpan> media = {}, const Poll& poll = {});
   // Remembers the sliding layers' rings, so that a later prompt can come back to this point.
   void snapshot();
   // Appends one token and leaves its row of logits ready.
@@ -57,8 +61,8 @@ class Engine {
   int32_t sample(Sampler& sampler);
 
   // Makes `ids` the sequence, computing all of it; calls row(i, logits) for each of the ascending positions.
-  void logits(std::span<const int32_t> ids, std::span<const int64_t> positions, const Poll& poll,
-              const std::function<void(size_t, std::span<const float>)>& row);
+  void logits(std::span<const int32_t> ids, std::span<const MediaSpan> media, std::span<const int64_t> positions,
+              const Poll& poll, const std::function<void(size_t, std::span<const float>)>& row);
   void reset();
 
   // What computing n_tokens after `depth` others, with the last one's logits, has to read and add up.
@@ -70,18 +74,20 @@ class Engine {
   }
 
   // One shot over `ids` from an empty cache; every layer's output (see _core.pyi). `layer_inputs` may be empty.
-  std::map<std::string, TraceArray> trace(std::span<const int32_t> ids, std::span<const float> layer_inputs);
+  std::map<std::string, TraceArray> trace(std::span<const int32_t> ids, std::span<const MediaSpan> media,
+                                          std::span<const float> layer_inputs);
 
  private:
   void check_ids(std::span<const int32_t> ids) const;
-  // Goes back to the longest reusable prefix of `ids`, at most ids.size() - 1 tokens, and returns its length.
-  int64_t rewind_to_prefix(std::span<const int32_t> ids);
+  MediaPrompt checked(std::span<const int32_t> ids, std::span<const MediaSpan> media) const;
+  // Goes back to the longest reusable prefix of the prompt, less than all of it, and returns its length.
+  int64_t rewind_to_prefix(const MediaPrompt& prompt);
   void truncate(int64_t n);
   void load(const std::shared_ptr<const GgufFile>& file);
-  // Computes ids from tokens().size() on.
+  // Computes the prompt, `ids` without its media, from tokens().size() on.
   // In micro-batches; calls rows(index of the first, logits [some, n_vocab]) for the wanted positions of each.
-  void extend(std::span<const int32_t> ids, std::span<const int64_t> wanted, const Poll& poll,
-              const std::function<void(size_t, const Tensor&)>& rows);
+  void extend(const MediaPrompt& prompt, std::span<const int32_t> ids, std::span<const int64_t> wanted,
+              const Poll& poll, const std::function<void(size_t, const Tensor&)>& rows);
   void forget_logits();
 
   EngineOptions options_;
@@ -91,8 +97,9 @@ class Engine {
   std::unique_ptr<TextModel> model_;
   std::unique_ptr<KvCache> kv_;
   std::unique_ptr<Stepper> stepper_;
-  std::vector<int32_t> tokens_;
-  std::vector<int32_t> snapshot_tokens_;
+  std::vector<int32_t> tokens_;  // as they were given
+  std::vector<int64_t> units_;   // what they stand for (MediaPrompt::units)
+  std::vector<int64_t> snapshot_units_;
   std::optional<Tensor> ready_;     // the last step's logits [1, n_vocab], until the next step
   std::vector<float> last_logits_;  // the same on the host, once read
 };

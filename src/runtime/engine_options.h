@@ -18,7 +18,8 @@ struct EngineOptions {
   int64_t micro_batch = 0;        // 0: what suits the device
   std::string kv_dtype = "auto";  // auto: the compute mode's; f32, f16, bf16, q8_0
   bool kv_shared_skip = true;
-  bool repack = true;  // false: matrices stay as the file has them, mapped
+  bool repack = true;          // false: matrices stay as the file has them, mapped
+  int64_t max_media_span = 0;  // the most soft tokens of one image, frame or clip; 0: no media
   // Called after each tensor of a load with the bytes done and all there are; what it throws ends the load.
   std::function<void(int64_t done, int64_t total)> progress = {};
   // As llama.cpp counts: so many of the last layers, the head being the very last, lie on the GPU; more than there are,

@@ -1,7 +1,6 @@
 #include "runtime/planning.h"
 
 #include <algorithm>
-#include <array>
 
 #include "backends/host_buffer.h"
 #include "backends/registry.h"
@@ -45,22 +44,36 @@ void check_options(const EngineOptions& options) {
     fail<ArgumentError>("n_ctx", "a positive length or 0 (automatic) expected, got ", options.n_ctx);
   if (options.micro_batch < 0)
     fail<ArgumentError>("micro_batch", "at least 1, or 0 (automatic), expected, got ", options.micro_batch);
+  if (options.max_media_span < 0)
+    fail<ArgumentError>("max_media_span", "a number of soft tokens, or 0 for none, expected, got ",
+                        options.max_media_span);
+}
+
+int64_t most_step_tokens(const TextConfig& config, const EngineOptions& options, int64_t micro_batch) {
+  return config.bidirectional_media ? std::max(micro_batch, options.max_media_span) : micro_batch;
 }
 
 MemoryPlan plan_at(const TextModel& model, const Layout& layout, DType kv_dtype, const EngineOptions& options,
                    int64_t n_ctx) {
   const LayerPlaces places = layout.places();
   const int64_t micro_batch = options.micro_batch ? options.micro_batch : layout.micro_batch();
-  const KvCache cache(model.config(), {kv_dtype, n_ctx, micro_batch}, places,
+  const int64_t most = most_step_tokens(model.config(), options, micro_batch);
+  const KvCache cache(model.config(), {kv_dtype, n_ctx, most}, places,
                       [](int64_t bytes, int) { return std::make_unique<PhantomBuffer>(bytes); });
-  const int64_t chunk = std::min(micro_batch, n_ctx);
-  const int64_t rows = std::min(chunk, kLogitRows);
-  const std::array specs{StepSpec{1, 1}, StepSpec{chunk, 1}, StepSpec{chunk, 0}, StepSpec{chunk, rows},
-                         StepSpec{chunk, 1, false}};
+  std::vector<StepSpec> specs{{1, 1}};
+  const auto add_chunk = [&](int64_t n, bool media) {
+    for (const int64_t wanted : {int64_t{1}, int64_t{0}, std::min(n, kLogitRows)})
+      specs.push_back({n, wanted, true, false, false, media});
+    specs.push_back({n, 1, false, false, false, media});
+  };
+  add_chunk(std::min(micro_batch, n_ctx), false);
+  const bool media = options.max_media_span > 0 && model.config().takes_media;
+  if (media) add_chunk(std::min(most, n_ctx), true);
   const std::vector<int64_t> arenas = Stepper::arena_bytes(model, layout.backends, cache, specs);
   MemoryPlan plan;
   plan.n_ctx = n_ctx;
   plan.kv_snapshot = cache.snapshot_bytes();
+  if (media) plan.soft_tokens = std::min(most, n_ctx) * model.config().hidden * static_cast<int64_t>(sizeof(float));
   int64_t first_layer = 0;
   for (size_t i = 0; i < layout.backends.size(); ++i) {
     const Backend& backend = *layout.backends[i];
@@ -68,7 +81,8 @@ MemoryPlan plan_at(const TextModel& model, const Layout& layout, DType kv_dtype,
     const int64_t kv = cache.bytes(static_cast<int>(i));
     const int64_t reserve = backend.reserve(weights.largest, kv + arenas[i]);
     plan.places.push_back({backend.name(), first_layer, layout.layers[i], weights.bytes, kv, arenas[i], reserve});
-    add_use(plan, backend.name(), weights.bytes + kv + arenas[i] + reserve,
+    const int64_t soft_tokens = i == 0 ? plan.soft_tokens : 0;
+    add_use(plan, backend.name(), weights.bytes + kv + arenas[i] + soft_tokens + reserve,
             [&] { return backend.device().memory_available; });
     first_layer += layout.layers[i];
     plan.weights += weights.bytes + weights.host_bytes;

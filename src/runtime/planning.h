@@ -25,6 +25,9 @@ DType parse_kv_dtype(const std::string& text, const Numerics& numerics);
 // Throws ArgumentError for an n_ctx or a micro-batch that makes no sense.
 void check_options(const EngineOptions& options);
 
+// The most tokens of one step: a micro-batch, or a block of media where that is longer and must not be cut.
+int64_t most_step_tokens(const TextConfig& config, const EngineOptions& options, int64_t micro_batch);
+
 // The plan of a model whose weights are loaded, or seen in place, as `layout` says, with this n_ctx; it may not fit.
 MemoryPlan plan_at(const TextModel& model, const Layout& layout, DType kv_dtype, const EngineOptions& options,
                    int64_t n_ctx);

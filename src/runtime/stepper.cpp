@@ -9,10 +9,11 @@
 namespace g4 {
 namespace {
 
-constexpr int kIntInputs = 5;
+constexpr int kIntInputs = 8;
 
 // The step's inputs one after the other in one buffer, so that a single write brings them all.
-StepInputs slice_inputs(Buffer* buffer, Buffer* layer_inputs, const TextConfig& config, const StepSpec& spec) {
+StepInputs slice_inputs(Buffer* buffer, Buffer* soft_rows, Buffer* layer_inputs, const TextConfig& config,
+                        const StepSpec& spec) {
   int64_t used = 0;
   const auto next = [&](int64_t n) {
     const int64_t offset = used * static_cast<int64_t>(sizeof(int32_t));
@@ -25,6 +26,12 @@ StepInputs slice_inputs(Buffer* buffer, Buffer* layer_inputs, const TextConfig& 
   in.wanted = next(spec.n_wanted);
   in.wanted_ids = next(spec.n_wanted);
   in.wanted_positions = next(spec.n_wanted);
+  if (spec.media) {
+    in.soft_index = next(spec.n_tokens);
+    in.last = next(spec.n_tokens);
+    in.wanted_last = next(spec.n_wanted);
+    in.soft_rows = Tensor(DType::F32, {spec.n_tokens, config.hidden}, soft_rows, 0);
+  }
   if (spec.teacher_forced)
     in.layer_inputs = Tensor(DType::F32, {config.n_layers(), spec.n_tokens, config.hidden}, layer_inputs, 0);
   return in;
@@ -38,17 +45,26 @@ std::vector<int32_t> input_values(const StepTokens& tokens) {
   values.insert(values.end(), tokens.wanted.begin(), tokens.wanted.end());
   for (int32_t row : tokens.wanted) values.push_back(tokens.ids[static_cast<size_t>(row)]);
   for (int32_t row : tokens.wanted) values.push_back(first + row);
+  if (const StepMedia* media = tokens.media) {
+    values.insert(values.end(), media->soft_index.begin(), media->soft_index.end());
+    values.insert(values.end(), media->last.begin(), media->last.end());
+    for (int32_t row : tokens.wanted) values.push_back(media->last[static_cast<size_t>(row)]);
+  }
   return values;
 }
 
 }  // namespace
 
-Stepper::Stepper(const TextModel& model, std::vector<Backend*> backends, const KvView& kv, int64_t max_tokens)
+Stepper::Stepper(const TextModel& model, std::vector<Backend*> backends, const KvView& kv, int64_t max_tokens,
+                 bool media)
     : model_(model),
       backends_(std::move(backends)),
       kv_(kv),
       max_tokens_(max_tokens),
       inputs_(backends_[0]->allocate(kIntInputs * max_tokens * static_cast<int64_t>(sizeof(int32_t)))),
+      soft_rows_(media
+                     ? backends_[0]->allocate(max_tokens * model.config().hidden * static_cast<int64_t>(sizeof(float)))
+                     : nullptr),
       arenas_(backends_.size()) {}
 
 std::vector<int64_t> Stepper::arena_bytes(const TextModel& model, std::span<Backend* const> backends, const KvView& kv,
@@ -56,8 +72,9 @@ std::vector<int64_t> Stepper::arena_bytes(const TextModel& model, std::span<Back
   std::vector<int64_t> bytes(backends.size());
   for (const StepSpec& spec : specs) {
     PhantomBuffer inputs(kIntInputs * spec.n_tokens * static_cast<int64_t>(sizeof(int32_t)));
+    PhantomBuffer soft_rows(spec.n_tokens * model.config().hidden * static_cast<int64_t>(sizeof(float)));
     Graph graph;
-    model.build(graph, spec, slice_inputs(&inputs, nullptr, model.config(), spec), kv);
+    model.build(graph, spec, slice_inputs(&inputs, &soft_rows, nullptr, model.config(), spec), kv);
     const Program program(graph, backends);
     for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = std::max(bytes[i], program.arena_bytes(static_cast<int>(i)));
   }
@@ -65,7 +82,7 @@ std::vector<int64_t> Stepper::arena_bytes(const TextModel& model, std::span<Back
 }
 
 StepInputs Stepper::inputs_for(const StepSpec& spec) const {
-  return slice_inputs(inputs_.get(), layer_inputs_.get(), model_.config(), spec);
+  return slice_inputs(inputs_.get(), soft_rows_.get(), layer_inputs_.get(), model_.config(), spec);
 }
 
 void Stepper::reserve(std::span<const int64_t> bytes) {
@@ -147,10 +164,22 @@ Program& Stepper::program_for(const StepSpec& spec) {
   return *programs_.front().program;
 }
 
+void Stepper::write_inputs(const StepTokens& tokens) {
+  const std::vector<int32_t> values = input_values(tokens);
+  inputs_->write(0, values.data(), static_cast<int64_t>(values.size() * sizeof(int32_t)));
+  if (!tokens.media) return;
+  int64_t offset = 0;
+  for (const std::span<const float> rows : tokens.media->rows) {
+    soft_rows_->write(offset, rows.data(), static_cast<int64_t>(rows.size_bytes()));
+    offset += static_cast<int64_t>(rows.size_bytes());
+  }
+}
+
 const Program& Stepper::run(const StepSpec& spec, const StepTokens& tokens, const Poll& poll,
                             std::span<const float> layer_inputs) {
   G4_CHECK(spec.n_tokens == static_cast<int64_t>(tokens.ids.size()) && spec.n_tokens <= max_tokens_);
   G4_CHECK(spec.n_wanted == static_cast<int64_t>(tokens.wanted.size()));
+  G4_CHECK(spec.media == (tokens.media != nullptr) && (!spec.media || soft_rows_));
   if (spec.teacher_forced) {
     const auto bytes = static_cast<int64_t>(layer_inputs.size_bytes());
     if (!layer_inputs_ || layer_inputs_->size() < bytes) {
@@ -160,8 +189,7 @@ const Program& Stepper::run(const StepSpec& spec, const StepTokens& tokens, cons
     layer_inputs_->write(0, layer_inputs.data(), bytes);
   }
   Program& program = program_for(spec);
-  const std::vector<int32_t> values = input_values(tokens);
-  inputs_->write(0, values.data(), static_cast<int64_t>(values.size() * sizeof(int32_t)));
+  write_inputs(tokens);
   program.run(poll);
   return program;
 }

@@ -14,16 +14,26 @@
 
 namespace g4 {
 
+// Of a step with soft tokens.
+struct StepMedia {
+  int32_t n_rows = 0;
+  std::vector<std::span<const float>> rows;  // [some, hidden] each, n_rows together
+  std::vector<int32_t> soft_index;           // of each token: its row, or -1
+  std::vector<int32_t> last;                 // of each token: the last position it sees
+};
+
 struct StepTokens {
   std::span<const int32_t> ids;
   int64_t first_position = 0;
   std::span<const int32_t> wanted;  // rows of this step whose logits are needed, ascending
+  const StepMedia* media = nullptr;
 };
 
 class Stepper {
  public:
-  // `backends`: of each place that the model lies in.
-  Stepper(const TextModel& model, std::vector<Backend*> backends, const KvView& kv, int64_t max_tokens);
+  // `backends`: of each place that the model lies in. `media`: steps may have soft tokens.
+  Stepper(const TextModel& model, std::vector<Backend*> backends, const KvView& kv, int64_t max_tokens,
+          bool media = false);
 
   // Bytes of arena that steps of these shapes need in each place: the plan, from a cache of phantoms.
   static std::vector<int64_t> arena_bytes(const TextModel& model, std::span<Backend* const> backends, const KvView& kv,
@@ -60,6 +70,7 @@ class Stepper {
     std::unique_ptr<Program> program;  // nullptr: the device lacks the operation
     std::unique_ptr<Buffer> arena;
   };
+  void write_inputs(const StepTokens& tokens);
   StepInputs inputs_for(const StepSpec& spec) const;
   Program& program_for(const StepSpec& spec);
   Selection& selection_for(const Tensor& logits, int64_t k);
@@ -72,6 +83,7 @@ class Stepper {
   const KvView& kv_;
   int64_t max_tokens_;
   std::unique_ptr<Buffer> inputs_;
+  std::unique_ptr<Buffer> soft_rows_;
   std::unique_ptr<Buffer> layer_inputs_;
   std::vector<std::unique_ptr<Buffer>> arenas_;  // per place
   std::list<Compiled> programs_;                 // most recently used first

@@ -119,6 +119,8 @@ TEST(operations_check_their_shapes) {
   CHECK_THROWS(rms_norm(x, f.input({31}), 1e-6f, DType::F32), ArgumentError, "[rms_norm]");
   CHECK_THROWS(rms_norm(x, f.input({32}, DType::BF16), 1e-6f, DType::F32), ArgumentError, "[rms_norm]");
   CHECK_THROWS(gather_rows(x, x), ArgumentError, "[gather_rows]");
+  CHECK_THROWS(replace_rows(x, f.input({4, 31}), ids), ArgumentError, "[replace_rows] rows [4, 31] for x [4, 32]");
+  CHECK_THROWS(replace_rows(x, x, f.input({3}, DType::I32)), ArgumentError, "[replace_rows]");
   CHECK_THROWS(embed(x, x, 1, DType::F32), ArgumentError, "[embed]");
   CHECK_THROWS(softcap(x, 0, DType::F32), ArgumentError, "[softcap]");
   CHECK_THROWS(geglu(x, f.input({4, 31}), DType::F32, 1, DType::F32), ArgumentError, "[geglu]");
@@ -131,6 +133,7 @@ TEST(operations_check_their_shapes) {
   CHECK_THROWS(attention(q, f.input({9, 4, 16}), cache, ids, 1, 0, DType::F32), ArgumentError, "[attention]");
   CHECK_THROWS(attention(f.input({4, 5, 16}), cache, cache, ids, 1, 0, DType::F32), ArgumentError, "[attention]");
   CHECK_THROWS(attention(q, cache, cache, ids, 1, 10, DType::F32), ArgumentError, "window 10 of 9 slots");
+  CHECK_THROWS(attention(q, cache, cache, ids, 1, 0, DType::F32, f.input({3}, DType::I32)), ArgumentError, "last must");
   CHECK_THROWS(kv_write(q, q, cache, cache, ids), ArgumentError, "[kv_write]");
   CHECK_EQ(f.graph.nodes().size(), 0u);
 }

@@ -19,7 +19,19 @@ struct Attention {
   std::vector<int32_t> positions;
   DType q = DType::F32, kv = DType::F32, out = DType::F32;
   Layout layout = Layout::Contiguous;
+  std::vector<int32_t> last = {};  // empty: as positions
 };
+
+int64_t last_of(const Attention& a, size_t token) { return a.last.empty() ? a.positions[token] : a.last[token]; }
+int64_t first_of(const Attention& a, size_t token) {
+  return a.window ? std::max<int64_t>(0, a.positions[token] - a.window + 1) : 0;
+}
+// The most positions that one token sees.
+int64_t most_seen(const Attention& a) {
+  int64_t most = 0;
+  for (size_t t = 0; t < a.positions.size(); ++t) most = std::max(most, last_of(a, t) - first_of(a, t) + 1);
+  return most;
+}
 
 std::vector<int32_t> run_of(int32_t first, int64_t count) {
   std::vector<int32_t> positions(static_cast<size_t>(count));
@@ -30,15 +42,15 @@ std::vector<int32_t> run_of(int32_t first, int64_t count) {
 std::string describe(const Attention& a) {
   return concat("attention ", a.positions.size(), " from ", a.positions[0], " to ", a.positions.back(), " heads ",
                 a.heads, "/", a.kv_heads, " d ", a.d, " slots ", a.slots, " window ", a.window, " q ", name(a.q),
-                " kv ", name(a.kv), " -> ", name(a.out), " ", text(a.layout));
+                " kv ", name(a.kv), " -> ", name(a.out), " ", text(a.layout),
+                a.last.empty() ? "" : concat(" sees ", a.last[0], " to ", a.last.back()));
 }
 
 // Slots that some query sees.
 std::vector<bool> seen_slots(const Attention& a) {
   std::vector<bool> seen(static_cast<size_t>(a.slots));
-  for (const int64_t last : a.positions)
-    for (int64_t p = a.window ? std::max<int64_t>(0, last - a.window + 1) : 0; p <= last; ++p)
-      seen[static_cast<size_t>(p % a.slots)] = true;
+  for (size_t t = 0; t < a.positions.size(); ++t)
+    for (int64_t p = first_of(a, t); p <= last_of(a, t); ++p) seen[static_cast<size_t>(p % a.slots)] = true;
   return seen;
 }
 
@@ -55,6 +67,14 @@ Data finite(const Data& data) {
   Data copy = data;
   for (float& value : copy.values) value = std::isnan(value) ? 0 : value;
   return copy;
+}
+
+// The operation on this case's positions.
+Var attend(Builder& builder, const Attention& a, Var q, Var k, Var v, float scale) {
+  const Shape tokens{static_cast<int64_t>(a.positions.size())};
+  const Var positions = builder.tokens(ints(tokens, a.positions));
+  const Var last = a.last.empty() ? Var{} : builder.tokens(ints(tokens, a.last));
+  return attention(q, k, v, positions, scale, a.window, builder.out(a.out), last);
 }
 
 OpCase base(const Attention& a) {
@@ -74,12 +94,10 @@ OpCase attention_case(const Attention& a) {
     const Data k = cache_of(builder.random, a, -1, 1);
     const Data v = cache_of(builder.random, a, -3, 3);
     const float scale = a.d == 128 ? 1.0f : 4 / std::sqrt(static_cast<float>(a.d));
-    const int64_t last = *std::max_element(a.positions.begin(), a.positions.end());
-    const Bound bound =
-        softmax_mean(a.out, a.d, a.window ? a.window : last + 1, scale * largest_norm(q), largest_norm(finite(k)), 3);
-    builder.output(attention(builder.tokens(q, a.layout), builder.input(k, a.layout), builder.input(v, a.layout),
-                             builder.tokens(ints({tokens}, a.positions)), scale, a.window, builder.out(a.out)),
-                   bound);
+    const Bound bound = softmax_mean(a.out, a.d, most_seen(a), scale * largest_norm(q), largest_norm(finite(k)), 3);
+    builder.output(
+        attend(builder, a, builder.tokens(q, a.layout), builder.input(k, a.layout), builder.input(v, a.layout), scale),
+        bound);
   };
   return c;
 }
@@ -101,9 +119,8 @@ OpCase large_scores(Attention a, float sign) {
     }
     const Data v = cache_of(builder.random, a, -3, 3);
     builder.output(
-        attention(builder.tokens(encode(a.q, {tokens, a.heads, a.d}, q), a.layout),
-                  builder.input(encode(a.kv, {a.slots, a.kv_heads, a.d}, k), a.layout), builder.input(v, a.layout),
-                  builder.tokens(ints({tokens}, a.positions)), 1.0f, a.window, builder.out(a.out)),
+        attend(builder, a, builder.tokens(encode(a.q, {tokens, a.heads, a.d}, q), a.layout),
+               builder.input(encode(a.kv, {a.slots, a.kv_heads, a.d}, k), a.layout), builder.input(v, a.layout), 1.0f),
         softmax_mean(a.out, a.d, a.slots, 0, 0, 3));
   };
   return c;
@@ -119,9 +136,8 @@ OpCase nan_key(Attention a, int64_t position) {
     std::vector<float> k(static_cast<size_t>(a.slots * a.kv_heads * a.d), 0.5f);
     k[static_cast<size_t>(position * a.kv_heads * a.d)] = kNan;  // of the first head
     const Data v = cache_of(builder.random, a, -3, 3);
-    builder.output(attention(builder.tokens(uniform(builder.random, a.q, {tokens, a.heads, a.d})),
-                             builder.input(encode(a.kv, {a.slots, a.kv_heads, a.d}, k)), builder.input(v),
-                             builder.tokens(ints({tokens}, a.positions)), 1.0f, a.window, builder.out(a.out)),
+    builder.output(attend(builder, a, builder.tokens(uniform(builder.random, a.q, {tokens, a.heads, a.d})),
+                          builder.input(encode(a.kv, {a.slots, a.kv_heads, a.d}, k)), builder.input(v), 1.0f),
                    softmax_mean(a.out, a.d, a.slots, 8, 8, 3));
   };
   return c;
@@ -137,9 +153,8 @@ OpCase nan_value(Attention a, int64_t position) {
     std::vector<float> v(static_cast<size_t>(shape.elements()), 0.5f);
     v[static_cast<size_t>(position * a.kv_heads * a.d)] = kNan;
     const Data k = cache_of(builder.random, a, -1, 1);
-    builder.output(attention(builder.tokens(uniform(builder.random, a.q, {tokens, a.heads, a.d})), builder.input(k),
-                             builder.input(encode(a.kv, shape, v)), builder.tokens(ints({tokens}, a.positions)), 1.0f,
-                             a.window, builder.out(a.out)),
+    builder.output(attend(builder, a, builder.tokens(uniform(builder.random, a.q, {tokens, a.heads, a.d})),
+                          builder.input(k), builder.input(encode(a.kv, shape, v)), 1.0f),
                    softmax_mean(a.out, a.d, a.slots, 8, 8, 3));
   };
   return c;
@@ -163,6 +178,51 @@ OpCase kv_write_case(DType k, DType cache, int64_t heads, int64_t d, int64_t slo
     kv_write(key, value, k_cache, v_cache, builder.tokens(ints({tokens}, positions)));
   };
   return c;
+}
+
+// Two blocks among causal tokens: within them a token sees to its block's end.
+std::vector<int32_t> two_blocks(const std::vector<int32_t>& positions) {
+  const int32_t first = positions[0], n = static_cast<int32_t>(positions.size());
+  std::vector<int32_t> last = positions;
+  for (int32_t t = n / 8; t < n / 2; ++t) last[static_cast<size_t>(t)] = first + n / 2 - 1;
+  for (int32_t t = n / 2 + 1; t < n - 1; ++t) last[static_cast<size_t>(t)] = first + n - 2;
+  return last;
+}
+
+// Tokens that see ahead. Blocks shorter and longer than the window, rings that have wrapped, many keys ahead of one
+// token, caches of every type.
+void add_blocks(OpCases& cases) {
+  const auto add = [&](Attention a) {
+    a.last = two_blocks(a.positions);
+    cases.push_back(attention_case(a));
+  };
+  for (const DType dtype : kFloats) {
+    for (const Layout layout : kLayouts)
+      for (const int64_t d : {64, 65, 128}) {
+        add({4, 2, d, 64, 0, run_of(5, 40), dtype, dtype, dtype, layout});
+        add({4, 2, d, 33 + 21, 21, run_of(197, 33), dtype, dtype, dtype, layout});
+      }
+    for (const int64_t d : {256, 512}) {
+      add({2, 2, d, 192, 70, run_of(333, 103), dtype, dtype, dtype});
+      add({4, 1, d, 177, 20, run_of(333, 103), dtype, dtype, dtype});
+      add({2, 1, d, 128, 50, run_of(0, 67), dtype, dtype, dtype});
+    }
+    for (const int64_t slots : {407, 500}) add({2, 1, 64, slots, 128, run_of(4000, 279), dtype, dtype, dtype});
+    cases.push_back(attention_case({8, 2, 128, 2100, 0, {3}, dtype, dtype, dtype, Layout::Contiguous, {2050}}));
+    cases.push_back(attention_case({8, 2, 128, 2100, 128, {3000}, dtype, dtype, dtype, Layout::Contiguous, {4900}}));
+    // A poisoned position ahead of the block's tokens, in it, and in the window of a few of them.
+    const Attention blocks{
+        4, 2, 64, 128, 20, run_of(0, 97), dtype, dtype, dtype, Layout::Contiguous, two_blocks(run_of(0, 97))};
+    for (const int64_t position : {5, 47, 90}) {
+      cases.push_back(nan_key(blocks, position));
+      cases.push_back(nan_value(blocks, position));
+    }
+    cases.push_back(large_scores(
+        {4, 2, 64, 177, 20, run_of(140, 97), dtype, dtype, dtype, Layout::Contiguous, two_blocks(run_of(140, 97))},
+        -1.0f));
+  }
+  for (const DType q : kFloats) add({4, 2, 64, 54, 21, run_of(197, 33), q, DType::Q8_0, q});
+  add({4, 2, 128, 900, 700, run_of(2900, 150), DType::BF16, DType::Q8_0, DType::BF16});
 }
 
 }  // namespace
@@ -244,6 +304,7 @@ OpCases attention_cases() {
       for (int32_t i = 0; i < 80; ++i) shuffled.push_back(i * 37 % 80 + 30);
       cases.push_back(attention_case({8, 2, d, 192, 40, shuffled, dtype, dtype, dtype}));
     }
+  add_blocks(cases);
   return cases;
 }
 

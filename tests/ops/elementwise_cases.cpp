@@ -1,10 +1,11 @@
-// add, mul, scale, gather_rows: at most one float32 operation a number.
+// add, mul, scale, gather_rows, replace_rows: at most one float32 operation a number.
 #include <limits>
 
 #include "ops/add.h"
 #include "ops/gather_rows.h"
 #include "ops/mul.h"
 #include "ops/op_case.h"
+#include "ops/replace_rows.h"
 #include "ops/scale.h"
 
 namespace g4::test {
@@ -93,6 +94,24 @@ OpCase gather_case(DType x, int64_t n, const std::vector<int32_t>& rows, Layout 
   return c;
 }
 
+OpCase replace_case(DType x, DType rows, int64_t n, const std::vector<int32_t>& index, Layout layout) {
+  OpCase c;
+  c.op = "replace_rows";
+  c.format = name(x);
+  c.n_tokens = static_cast<int64_t>(index.size());
+  c.label = concat("replace_rows ", name(x), " n=", n, " ", index.size(), " of 9 ", name(rows), " ", text(layout));
+  c.build = [=](Builder& builder) {
+    const auto tokens = static_cast<int64_t>(index.size());
+    std::vector<float> values(static_cast<size_t>(tokens * n));
+    for (float& value : values) value = builder.random.uniform(-8, 8);
+    values[3] = std::numeric_limits<float>::quiet_NaN();  // kept as it is, in float16 too, or gone
+    const Var v = builder.tokens(encode(x, {tokens, n}, values), layout);
+    const Var fresh = builder.input(uniform(builder.random, rows, {9, n}, -1e5f, 1e5f), layout);
+    builder.output(replace_rows(v, fresh, builder.tokens(ints({tokens}, index))), one_operation(x));
+  };
+  return c;
+}
+
 }  // namespace
 
 OpCases elementwise_cases() {
@@ -114,6 +133,11 @@ OpCases elementwise_cases() {
       cases.push_back(gather_case(x, 37, {32}, layout));
       cases.push_back(gather_case(x, 64, {0, 7, 7, 32, 31}, layout));
       cases.push_back(gather_case(x, 640, std::vector<int32_t>(33, 9), layout));
+      for (const DType rows : kFloats) {
+        cases.push_back(replace_case(x, rows, 37, {-1}, layout));
+        cases.push_back(replace_case(x, rows, 64, {-1, 8, 0, -1, 8, 3}, layout));
+        cases.push_back(replace_case(x, rows, 5376, {0, 1, 2, -1, -1}, layout));
+      }
     }
   return cases;
 }

@@ -15,13 +15,14 @@ void attention(const OpCall& call) {
       std::tie(call.inputs[0], call.inputs[1], call.inputs[2], call.inputs[3]);
   const auto& p = params<AttentionParams>(call);
   const std::vector<int32_t> at = read_ints(positions, 0);
+  const std::vector<int32_t> until = call.inputs.size() > 4 ? read_ints(call.inputs[4], 0) : at;
   const int64_t heads = q.shape[1];
   const int64_t slots = k_cache.shape[0];
   const int64_t kv_heads = k_cache.shape[1];
 
   for (int64_t row = 0; row < q.shape[0] * heads; ++row) {
-    const int64_t last = at[static_cast<size_t>(row / heads)];
-    const int64_t first = p.window ? std::max<int64_t>(0, last - p.window + 1) : 0;
+    const int64_t own = at[static_cast<size_t>(row / heads)], last = until[static_cast<size_t>(row / heads)];
+    const int64_t first = p.window ? std::max<int64_t>(0, own - p.window + 1) : 0;
     const int64_t kv_head = row % heads / (heads / kv_heads);
     const Row query = read_row(q, row);
 

@@ -18,6 +18,7 @@ void gelu(const OpCall& call);
 void kv_write(const OpCall& call);
 void matmul(const OpCall& call);
 void mul(const OpCall& call);
+void replace_rows(const OpCall& call);
 void rms_norm(const OpCall& call);
 void rope(const OpCall& call);
 void rope_table(const OpCall& call);

@@ -27,6 +27,7 @@ const std::array kKernels = {
     Entry{&kv_write_op, kv_write},
     Entry{&matmul_op, matmul},
     Entry{&mul_op, mul},
+    Entry{&replace_rows_op, replace_rows},
     Entry{&rms_norm_op, rms_norm},
     Entry{&rope_op, rope},
     Entry{&rope_table_op, rope_table},

@@ -1,4 +1,4 @@
-// embed, gather_rows, rms_norm, router_topk, top_k: a row at a time.
+// embed, gather_rows, replace_rows, rms_norm, router_topk, top_k: a row at a time.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -28,6 +28,19 @@ void gather_rows(const OpCall& call) {
   for (size_t i = 0; i < indices.size(); ++i)
     std::memcpy(row_bytes_at(out, static_cast<int64_t>(i)), row_bytes_at(call.inputs[0], indices[i]),
                 static_cast<size_t>(row_bytes(out.dtype, out.shape[-1])));
+}
+
+void replace_rows(const OpCall& call) {
+  const Tensor& out = call.outputs[0];
+  const std::vector<int32_t> index = read_ints(call.inputs[2], 0);
+  for (size_t t = 0; t < index.size(); ++t) {
+    const auto row = static_cast<int64_t>(t);
+    if (index[t] >= 0)
+      write_row(out, row, read_row(call.inputs[1], index[t]));
+    else
+      std::memcpy(row_bytes_at(out, row), row_bytes_at(call.inputs[0], row),
+                  static_cast<size_t>(row_bytes(out.dtype, out.shape[-1])));
+  }
 }
 
 void rms_norm(const OpCall& call) {

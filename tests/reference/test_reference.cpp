@@ -207,6 +207,14 @@ TEST(gather_rows_copies) {
   check_values(evaluate([&](Builder& b) { b.output(gather_rows(b.input(x), b.input(ints({1}, {1}))), {}); }), {3, 4});
 }
 
+TEST(replace_rows_takes_the_indexed) {
+  const Data x = f32({3, 2}, {1, 2, 3, 4, 5, 6}), rows = f32({2, 2}, {7, 8, 9, 10});
+  check_values(evaluate([&](Builder& b) {
+                 b.output(replace_rows(b.input(x), b.input(rows), b.input(ints({3}, {-1, 1, 0}))), {});
+               }),
+               {1, 2, 9, 10, 7, 8});
+}
+
 TEST(router_takes_the_largest_and_the_lowest_of_equals) {
   const float log2 = 0.69314718f, log4 = 1.38629436f;
   // p is proportional to 1, 4, 2, 4: chosen 1, 3, 2 with 0.4, 0.4, 0.2, times their experts' scales.
@@ -234,6 +242,18 @@ TEST(attention_weighs_visible_positions) {
   // Position 5 sees 4 and 5 with weights 2:3, position 6 sees 5 and 6 with 3:4, or evenly for a zero query.
   check_values(evaluate(build(2)), {26, 2.6f, 26, 2.6f, 35, 3.5f, 250 / 7.0f, 25 / 7.0f}, 1e-5f);
   check_values(evaluate(build(1)), {30, 3, 30, 3, 40, 4, 40, 4}, 1e-5f);
+}
+
+TEST(attention_sees_as_far_as_it_is_told) {
+  // As above; position 4 sees ahead to 6, and back to 3.
+  const Data k = f32({4, 1, 2}, {0.69314718f, 0, 1.09861229f, 0, 1.38629436f, 0, 0, 0});
+  const Data v = f32({4, 1, 2}, {20, 2, 30, 3, 40, 4, 10, 1});
+  const Data q = f32({2, 2, 2}, {2, 9, 2, 9, 0, 0, 2, 9});
+  const auto build = [&](Builder& b) {
+    const Var last = b.input(ints({2}, {6, 5}));
+    b.output(attention(b.input(q), b.input(k), b.input(v), b.input(ints({2}, {4, 5})), 0.5f, 2, DType::F32, last), {});
+  };
+  check_values(evaluate(build), {30, 3, 30, 3, 25, 2.5f, 26, 2.6f}, 1e-5f);
 }
 
 TEST(attention_without_a_window_sees_everything_and_groups_heads) {

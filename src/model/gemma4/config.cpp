@@ -29,6 +29,8 @@ TextConfig read_config(const GgufFile& file) {
   c.rms_eps = static_cast<float>(keys.number_or("attention.layer_norm_rms_epsilon", 1e-6, 0, 1));
   c.softcap = static_cast<float>(keys.number_or("final_logit_softcapping", 0, 0, 1e6));
   c.per_layer_embedding = keys.count_or("embedding_length_per_layer_input", 0, 0, kMaxSize);
+  c.takes_media = true;
+  c.bidirectional_media = keys.flag_or("attention.bidirectional_media", c.per_layer_embedding == 0);
   c.experts = keys.count_or("expert_count", 0, 0, 65536);
   if (c.experts > 0) {
     c.experts_used = keys.count("expert_used_count", 1, c.experts);

@@ -1,6 +1,7 @@
 // The Gemma-4 text model as a graph. It reads from top to bottom like transformers' Gemma4TextModel; where values are
-// rounded is model/numerics.h's affair. After the last layer that writes keys and values, only the rows whose logits
-// are wanted go on: in E2B and E4B (KV-shared layers) that spares most of a prompt's work.
+// rounded is model/numerics.h's affair. Soft tokens of media take their places right behind the embedding. After the
+// last layer that writes keys and values, only the rows whose logits are wanted go on: in E2B and E4B (KV-shared
+// layers) that spares most of a prompt's work.
 #include <algorithm>
 #include <cmath>
 
@@ -14,6 +15,7 @@ namespace {
 // The rows a layer works on, and what belongs to them.
 struct Rows {
   Var ids, positions;             // [rows]
+  Var last;                       // [rows]; absent: as positions
   Var embedding;                  // [rows, hidden]
   Var rope_sliding, rope_global;  // [rows, head_dim]
   struct PerLayer {
@@ -40,6 +42,10 @@ class Builder : public StepBuilder {
     rows.ids = input(in_.ids, "ids");
     rows.positions = input(in_.positions, "positions");
     rows.embedding = embed(weight(w.token_embd), rows.ids, num.embedding_scale(c.hidden), num.stream);
+    if (spec_.media) {
+      rows.embedding = replace_rows(rows.embedding, input(in_.soft_rows, "soft_rows"), input(in_.soft_index, "soft"));
+      if (c.bidirectional_media) rows.last = input(in_.last, "last");
+    }
     prepare(rows, 0, std::min(narrow_at + 1, c.n_layers()));
     Var x = rows.embedding;  // [tokens, hidden]
     if (spec_.trace) output(x, "embedding");
@@ -111,6 +117,7 @@ class Builder : public StepBuilder {
     Rows rows;
     rows.ids = input(in_.wanted_ids, "wanted_ids");
     rows.positions = input(in_.wanted_positions, "wanted_positions");
+    if (all.last) rows.last = input(in_.wanted_last, "wanted_last");
     rows.embedding = gather_rows(all.embedding, input(in_.wanted, "wanted"));
     prepare(rows, from_layer, c.n_layers());
     return rows;
@@ -156,7 +163,7 @@ class Builder : public StepBuilder {
     Var q = split_heads(queries, shape(i).head_dim);  // [rows, heads, d]
     q = rope(norm(q, l.q_norm), rope_of(rows, i), num.inner, num.act);
     const Var out = attention(q, g.external(cache.k, "k_cache"), g.external(cache.v, "v_cache"), rows.positions,
-                              c.attention_scale, cache.window, num.act);
+                              c.attention_scale, cache.window, num.act, shape(i).sliding ? rows.last : Var{});
     return matmul(join_heads(out), weight(l.o), num.stream);  // [rows, hidden]
   }
 

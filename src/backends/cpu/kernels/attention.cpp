@@ -54,6 +54,7 @@ static void launch_with(const CpuCall& call) {
   const Scratch<Tile> scratch(call);
   const Shapes& s = scratch.s;
   const auto* positions = reinterpret_cast<const int32_t*>(call.in[3].data);
+  const auto* last = call.n_in > 4 ? reinterpret_cast<const int32_t*>(call.in[4].data) : positions;
   auto* partials = reinterpret_cast<float*>(call.scratch);
   const auto memory_of = [&](int thread) { return partials + scratch.partials + thread * scratch.thread; };
   const auto state_of = [&](int thread, int64_t i) {
@@ -62,13 +63,13 @@ static void launch_with(const CpuCall& call) {
   const auto row_of = [&](int thread) { return memory_of(thread) + scratch.thread - s.d; };
   const auto queries_of = [&](int64_t kv_head, int64_t index) {
     const int64_t first = index * s.tile_tokens, left = s.tokens - first;
-    return QueryTile{&call, &s, positions, kv_head, first, left < s.tile_tokens ? left : s.tile_tokens};
+    return QueryTile{&call, &s, positions, last, kv_head, first, left < s.tile_tokens ? left : s.tile_tokens};
   };
 
   if (s.split_parallel) {
     const int64_t p = positions[0];
     const int64_t first = (s.window && p >= s.window ? p - s.window + 1 : 0) / kSplit;
-    const int64_t splits = p / kSplit - first + 1;
+    const int64_t splits = last[0] / kSplit - first + 1;
     const auto partial = [&](int64_t kv_head, int64_t split) {
       return state_at(partials + (kv_head * s.max_splits + split) * state_floats(s), s);
     };

@@ -31,7 +31,8 @@ static inline Shapes shapes_of(const CpuCall& call, int64_t row_step) {
   s.tile_tokens = kTileQueries / s.group > 0 ? kTileQueries / s.group : 1;
   if (s.tile_tokens > s.tokens) s.tile_tokens = s.tokens;
   s.tile_rows = (s.tile_tokens * s.group + row_step - 1) / row_step * row_step;
-  s.max_splits = (s.window ? s.window : s.slots) / kSplit + 2;
+  const bool sees_ahead = call.n_in > 4;
+  s.max_splits = (s.window && !sees_ahead ? s.window : s.slots) / kSplit + 2;
   return s;
 }
 
@@ -84,6 +85,7 @@ struct QueryTile {
   const CpuCall* call;
   const Shapes* s;
   const int32_t* positions;
+  const int32_t* last;
   int64_t kv_head, first_token, n_tokens;
 
   int64_t rows() const { return n_tokens * s->group; }
@@ -101,7 +103,7 @@ struct QueryTile {
 
   // The positions in [begin, end) that a token sees.
   Range range(int64_t token, int64_t begin, int64_t end) const {
-    const int64_t from = lowest(token), to = positions[token] + 1;
+    const int64_t from = lowest(token), to = last[token] + 1;
     return {from > begin ? from : begin, to < end ? to : end};
   }
 

@@ -176,8 +176,9 @@ bool launch_matrix(const Call& call, const AttentionCall& c) {
 
 bool supports(const Call& call) {
   const KernelTensor &q = call.in[0], &k = call.in[1], &v = call.in[2], &out = call.out[0];
-  return is_activation(q.dtype) && is_activation(k.dtype) && k.dtype == v.dtype && is_activation(out.dtype) &&
-         q.dim[2] <= kLongestHead && k.dim[1] <= 65535 && k.dim[0] < INT_MAX - kChunk && q.rows < INT_MAX / 32;
+  return call.n_in == 4 && is_activation(q.dtype) && is_activation(k.dtype) && k.dtype == v.dtype &&
+         is_activation(out.dtype) && q.dim[2] <= kLongestHead && k.dim[1] <= 65535 && k.dim[0] < INT_MAX - kChunk &&
+         q.rows < INT_MAX / 32;
 }
 
 AttentionOne one_token(const Call& call) {
