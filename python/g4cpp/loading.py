@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from g4cpp.arguments import count
@@ -51,11 +52,9 @@ def load(
     threads = 0 if n_threads is None else count("n_threads", n_threads)
     source = model_file(path)
     file = open_gguf(source)
-    architecture = file.get("general.architecture")
-    if architecture == ARCHITECTURE:
+    if file.get("general.architecture") == ARCHITECTURE:
         raise ModelError(f"[model] {source}: a text model expected, a projector found: give it as mmproj= of its model")
-    width = file.get(f"{architecture}.embedding_length")
-    projector = find_projector(source, str(architecture), width if isinstance(width, int) else 0, mmproj)
+    projector = projector_of(source, file, mmproj)
     shown = progress if callable(progress) else progress and source.stat().st_size >= WORTH_A_BAR
     with progress_callback(shown, source.name) as tell:
         engine = _core.Engine(
@@ -65,8 +64,20 @@ def load(
             micro_batch=chunk,
             n_gpu_layers=gpu_layers,
             device_map=layers_of,
-            max_media_span=LARGEST_IMAGE if projector.info else 0,
+            max_media_span=media_room(projector),
             progress=lambda done, total: tell(source.name, done, total),
             **options,
         )
     return Loaded(file, engine, projector)
+
+
+def projector_of(path: Path, file: _core.GgufFile, mmproj: PathLike | Literal[False] | None) -> Found:
+    """The projector of the text model in `file`. Raises as find_projector does."""
+    architecture = file.get("general.architecture")
+    width = file.get(f"{architecture}.embedding_length")
+    return find_projector(path, str(architecture), width if isinstance(width, int) else 0, mmproj)
+
+
+def media_room(projector: Found) -> int:
+    """The engine's max_media_span."""
+    return LARGEST_IMAGE if projector.info else 0

@@ -285,7 +285,7 @@ class Model:
             )
         ascending = sorted(set(rows))
         with self._shared.step(None) as (engine, _):
-            found = engine.logits(tokens, ascending, poll, media=prompt.media)
+            found = engine.logits(tokens, ascending, poll, prompt.media)
         return found if rows == ascending else found[[bisect_left(ascending, row) for row in rows]]
 
     def reset(self) -> None:

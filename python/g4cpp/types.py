@@ -148,6 +148,8 @@ class MemoryPlan:
     kv_cache: int
     kv_snapshot: int
     activations: int
+    soft_tokens: int
+    """Of media, on their way into a step."""
     total: int
     host_weights: int
     """Of the weights: tables in host memory that another device reads there."""
