@@ -10,7 +10,8 @@
 As llama.cpp has it: its quantizer leaves the router and per_layer_model_proj alone, and gives embeddings
 that are also the output head (and the per-layer ones) Q6_K in a Q4_0 file; we do not write Q6_K, and Q8_0
 is the nearest format that does not lose more. "16 bits" is BF16, or F16 for a float16 checkpoint; a matrix
-whose rows are no multiple of 32 gets it too.
+whose rows are no multiple of 32 gets it too. In projector files convolution kernels and position tables are
+F32 as well, where llama.cpp insists on it.
 """
 
 from __future__ import annotations
@@ -24,10 +25,12 @@ from numpy.typing import NDArray
 from g4cpp import _core
 from g4cpp.errors import ConversionError
 
+from .changes import ELEMENTWISE, Change, changed
 from .safetensors_file import READABLE, StoredTensor
 from .tensor_names import Storage, TensorRule
 
 TYPES = ("auto", "f32", "f16", "bf16", "q8_0", "q4_0")
+PROJECTOR_TYPES = TYPES[:-1]  # towers are small, and nobody has 4-bit ones
 BLOCK = 32  # elements of a Q8_0 or Q4_0 block
 PIECE_ELEMENTS = 1 << 20  # 4 MiB as float32: hides the cost of a call, and Ctrl-C is answered soon
 F16_MAX = 65504.0
@@ -56,19 +59,17 @@ def storage_format(rule: TensorRule, tensor: StoredTensor, type: str) -> str:
     return "Q8_0" if rule.storage is Storage.EMBEDDING else type.upper()
 
 
-def encoded_pieces(tensor: StoredTensor, format: str, add_one: bool) -> Iterator[NDArray[np.uint8]]:
-    """The bytes of `tensor` in `format`, in order. Raises ConversionError when a value is NaN, infinite or
-    does not fit.
+def encoded_pieces(tensor: StoredTensor, format: str, change: Change) -> Iterator[NDArray[np.uint8]]:
+    """The bytes of `tensor` in `format`, in order. Raises ConversionError when a value is NaN, infinite
+    (bounds may be) or does not fit.
     """
-    copy = _SAFETENSORS_TO_GGUF[tensor.dtype] == format and not add_one
-    for piece in tensor.pieces(PIECE_ELEMENTS):
-        _check_finite(tensor, piece)
+    copy = _SAFETENSORS_TO_GGUF[tensor.dtype] == format and change is Change.NONE
+    for piece in tensor.pieces(PIECE_ELEMENTS if change in ELEMENTWISE else tensor.n_elements):
+        _check_finite(tensor, piece, infinity=change is Change.BOUND)
         if copy:
             yield piece.view(np.uint8)
             continue
-        values = _to_float32(piece)
-        if add_one:
-            values = values + np.float32(1)
+        values = changed(change, _to_float32(piece), tensor.shape)
         if format == "F16" and float(np.abs(values).max()) > F16_MAX:
             raise ConversionError(
                 f"[convert] {tensor.name}: a value of {np.abs(values).max():g} does not fit F16; take bf16"
@@ -82,9 +83,14 @@ def _to_float32(piece: NDArray[Any]) -> NDArray[np.float32]:
     return piece.astype(np.float32, copy=False)
 
 
-def _check_finite(tensor: StoredTensor, piece: NDArray[Any]) -> None:
-    exponent = np.uint16(0x7F80)  # all ones: NaN or infinity
-    bad = (piece & exponent) == exponent if piece.dtype == READABLE["BF16"] else ~np.isfinite(piece)
+def _check_finite(tensor: StoredTensor, piece: NDArray[Any], infinity: bool) -> None:
+    if infinity:
+        bad = np.isnan(_to_float32(piece))
+    elif piece.dtype == READABLE["BF16"]:
+        exponent = np.uint16(0x7F80)  # all ones: NaN or infinity
+        bad = (piece & exponent) == exponent
+    else:
+        bad = ~np.isfinite(piece)
     if bad.any():
         raise ConversionError(
             f"[convert] {tensor.name}: finite weights expected, {int(bad.sum())} NaN or infinite values found"

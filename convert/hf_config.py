@@ -80,7 +80,7 @@ class TextConfig:
 def read_config(folder: Path) -> TextConfig:
     """The text model described by `folder`/config.json. Raises ConversionError naming the setting."""
     root = Fields(read_json(folder / "config.json"), "config.json")
-    family = _family(root)
+    family = family_of(root)
     text = root.section("text_config") or root
     if text.text("hidden_activation", "gelu_pytorch_tanh") != "gelu_pytorch_tanh":
         raise text.unsupported("hidden_activation", "gelu_pytorch_tanh")
@@ -92,7 +92,8 @@ def read_config(folder: Path) -> TextConfig:
     return _gemma3(text, tied) if family == "gemma3" else _gemma4(text, tied, family)
 
 
-def _family(root: Fields) -> str:
+def family_of(root: Fields) -> str:
+    """Which defaults hold: "gemma4", "gemma4_unified" or "gemma3"."""
     names = root.raw("architectures")
     name = names[0] if isinstance(names, list) and names else names
     if not isinstance(name, str) or name not in ARCHITECTURES:

@@ -48,11 +48,11 @@ class Entry:
 
 
 def general_entries(
-    config: TextConfig, name: str, folder: Path, file_type: str, size_label: str
+    architecture: str, type: str, name: str, folder: Path, file_type: str, size_label: str
 ) -> list[Entry]:
     return [
-        Entry("general.architecture", config.architecture, "string"),
-        Entry("general.type", "model", "string"),
+        Entry("general.architecture", architecture, "string"),
+        Entry("general.type", type, "string"),
         Entry("general.name", name, "string"),
         Entry("general.size_label", size_label, "string"),
         *_license_entries(folder / "README.md"),

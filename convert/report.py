@@ -21,6 +21,7 @@ class ConversionReport:
     formats: dict[str, int]  # tensors per GGUF format
     left_out: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    projector: ConversionReport | None = None  # of the projector file, if one was written with the model
 
     def __str__(self) -> str:
         formats = ", ".join(f"{count} {name}" for name, count in sorted(self.formats.items()))
@@ -29,4 +30,5 @@ class ConversionReport:
             f"{self.n_tensors} tensors ({formats}), {self.n_bytes / 1e6:.1f} MB"
         ]
         lines += [f"left out: {count} tensors: {reason}" for reason, count in self.left_out.items()]
-        return "\n".join(lines + self.notes)
+        lines += self.notes
+        return "\n".join(lines if self.projector is None else [*lines, str(self.projector)])

@@ -9,10 +9,13 @@ compared with this one by a test.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
+from .changes import Change
 from .hf_config import TextConfig
+
+Symbol = str | int  # a size by its name, or itself
 
 
 class Storage(Enum):
@@ -32,16 +35,21 @@ class TensorRule:
     target: str
     shape: tuple[int, ...]
     storage: Storage
-    add_one: bool = False  # Gemma 3 keeps RMSNorm weights as w, GGUF as w + 1
+    change: Change = Change.NONE
+    source_shape: tuple[int, ...] | None = None  # in the checkpoint, where it is another
+    aliases: tuple[str, ...] = ()  # further names in the checkpoint
 
 
 @dataclass(frozen=True)
 class Row:
     source: str
     target: str
-    shape: tuple[str, ...]
+    shape: tuple[Symbol, ...]
     storage: Storage
     when: str = "always"
+    change: Change = Change.NONE
+    source_shape: tuple[Symbol, ...] | None = None
+    aliases: tuple[str, ...] = ()
 
 
 MODEL_ROWS = (
@@ -110,33 +118,39 @@ ROPE_FREQS = (
 
 def text_tensors(config: TextConfig) -> list[TensorRule]:
     """Every tensor of the text model that comes from the checkpoint, in the order of the GGUF file."""
-    rules = _rules(MODEL_ROWS, config, _sizes(config, 0), _facts(config, 0), "", "")
+    rules = expand(MODEL_ROWS, _sizes(config, 0), _facts(config, 0), "", "")
     if not config.tied:
         rules.append(
             TensorRule(OUTPUT_HEAD, "output.weight", (config.vocab_size, config.hidden), Storage.EMBEDDING)
         )
     for layer in range(config.layers):
         sizes, facts = _sizes(config, layer), _facts(config, layer)
-        rules += _rules(LAYER_ROWS, config, sizes, facts, f"layers.{layer}.", f"blk.{layer}.")
+        rules += expand(LAYER_ROWS, sizes, facts, f"layers.{layer}.", f"blk.{layer}.")
+    if config.architecture == "gemma3":
+        rules = [
+            replace(rule, change=Change.ADD_ONE) if rule.source.endswith("norm.weight") else rule
+            for rule in rules
+        ]
     return rules
 
 
-def _rules(
-    rows: tuple[Row, ...],
-    config: TextConfig,
-    sizes: dict[str, int],
-    facts: set[str],
-    source: str,
-    target: str,
+def expand(
+    rows: tuple[Row, ...], sizes: dict[str, int], facts: set[str], source: str, target: str
 ) -> list[TensorRule]:
-    gemma3 = config.architecture == "gemma3"
+    """The rules of the rows that `facts` call for, their names behind the prefixes `source` and `target`."""
+
+    def shape(symbols: tuple[Symbol, ...]) -> tuple[int, ...]:
+        return tuple(sizes[symbol] if isinstance(symbol, str) else symbol for symbol in symbols)
+
     return [
         TensorRule(
             source + row.source,
             target + row.target,
-            tuple(sizes[symbol] for symbol in row.shape),
+            shape(row.shape),
             row.storage,
-            add_one=gemma3 and row.source.endswith("norm.weight"),
+            row.change,
+            None if row.source_shape is None else shape(row.source_shape),
+            tuple(source + alias for alias in row.aliases),
         )
         for row in rows
         if row.when in facts

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from g4cpp import _core
 from g4cpp.progress import Callback
 
+from .changes import Change
 from .encoding import encoded_pieces
 from .hf_config import TextConfig
 from .metadata import Entry
@@ -29,7 +30,7 @@ class PlannedTensor:
     format: str
     shape: tuple[int, ...]
     source: StoredTensor | None = None
-    add_one: bool = False
+    change: Change = Change.NONE
     values: NDArray[np.float32] | None = None
 
     @property
@@ -38,7 +39,7 @@ class PlannedTensor:
 
     def pieces(self) -> Iterator[NDArray[np.uint8]]:
         if self.source is not None:
-            yield from encoded_pieces(self.source, self.format, self.add_one)
+            yield from encoded_pieces(self.source, self.format, self.change)
         elif self.values is not None:
             yield _core.quantize(self.format, self.values)
 

@@ -1,7 +1,8 @@
-// add, mul, scale, gelu, softcap: one number in, one number out.
+// add, mul, scale, clamp, gelu, softcap: one number in, one number out.
 #include <cmath>
 #include <numbers>
 
+#include "ops/clamp.h"
 #include "ops/scale.h"
 #include "ops/softcap.h"
 #include "reference/kernels.h"
@@ -46,6 +47,11 @@ void mul(const OpCall& call) {
 void scale(const OpCall& call) {
   const double factor = params<ScaleParams>(call).factor;
   unary(call, [factor](double x) { return x * factor; });
+}
+
+void clamp(const OpCall& call) {
+  const auto& bounds = params<ClampParams>(call);
+  unary(call, [&](double x) { return x < bounds.low ? bounds.low : x > bounds.high ? bounds.high : x; });
 }
 
 void gelu(const OpCall& call) {

@@ -10,12 +10,15 @@ using Kernel = void (*)(const OpCall& call);
 
 void add(const OpCall& call);
 void attention(const OpCall& call);
+void clamp(const OpCall& call);
 void embed(const OpCall& call);
 void expert_combine(const OpCall& call);
 void expert_matmul(const OpCall& call);
 void gather_rows(const OpCall& call);
 void gelu(const OpCall& call);
+void group_mean(const OpCall& call);
 void kv_write(const OpCall& call);
+void layer_norm(const OpCall& call);
 void matmul(const OpCall& call);
 void mul(const OpCall& call);
 void replace_rows(const OpCall& call);

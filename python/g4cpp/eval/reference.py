@@ -139,6 +139,7 @@ class TransformersSubject:
 def _weights(folder: Path, file: _core.GgufFile) -> Iterator[tuple[str, Rows]]:
     """(the checkpoint's name without prefix, float32 values) of every tensor of the file."""
     from g4cpp import _core
+    from g4cpp.convert.changes import Change
     from g4cpp.convert.hf_config import read_config
     from g4cpp.convert.tensor_names import text_tensors
 
@@ -147,7 +148,7 @@ def _weights(folder: Path, file: _core.GgufFile) -> Iterator[tuple[str, Rows]]:
         if rule.target in present:
             tensor = present[rule.target]
             values = _core.dequantize(tensor.dtype, file.tensor_data(rule.target)).reshape(tensor.shape)
-            yield rule.source, values - 1 if rule.add_one else values
+            yield rule.source, values - 1 if rule.change is Change.ADD_ONE else values
 
 
 def _array(tensor: Any) -> Rows:
