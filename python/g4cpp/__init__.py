@@ -18,9 +18,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from g4cpp.chat import Conversation
     from g4cpp.errors import G4Error
-    from g4cpp.media.audio import Audio
-    from g4cpp.media.image import Image
-    from g4cpp.media.video import Video
+    from g4cpp.media.sources import Audio, Image, Video
     from g4cpp.model import Model
     from g4cpp.options import GenerationOptions
     from g4cpp.tokenizer import Tokenizer
@@ -29,14 +27,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Audio": "g4cpp.media.sources",
+    "Image": "g4cpp.media.sources",
+    "Video": "g4cpp.media.sources",
     "Model": "g4cpp.model",
     "Conversation": "g4cpp.chat",
     "Tokenizer": "g4cpp.tokenizer",
     "GenerationOptions": "g4cpp.options",
     "G4Error": "g4cpp.errors",
-    "Audio": "g4cpp.media.audio",
-    "Image": "g4cpp.media.image",
-    "Video": "g4cpp.media.video",
     "ChatCompletion": "g4cpp.types",
     "ChatPiece": "g4cpp.types",
     "Completion": "g4cpp.types",

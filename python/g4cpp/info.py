@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from g4cpp import _core
 
 
-def describe(file: _core.GgufFile, engine: _core.Engine, projector: ProjectorInfo | None) -> ModelInfo:
+def describe(file: _core.GgufFile, engine: _core.Engine, projector: ProjectorInfo | None = None) -> ModelInfo:
     """The `info` of a model."""
     name = file.get("general.name")
     return ModelInfo(

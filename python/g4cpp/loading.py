@@ -1,4 +1,4 @@
-"""From a path to an engine that is ready: the arguments checked, the file opened, its projector found, progress shown."""
+"""From a path to an engine that is ready: arguments checked, the file opened, its projector found, progress shown."""
 
 from __future__ import annotations
 

@@ -234,7 +234,7 @@ class Model:
             return self.chat_prompt([{"role": "user", "content": prompt}], template=override)
         if isinstance(prompt, str):
             return Prompt(self.tokenizer.encode(prompt))
-        return self._prompts.of_parts(prompt) if texts else Prompt(checked_ids(prompt, self._info.n_vocab))
+        return self._prompts.of_parts(prompt) if texts else Prompt(checked_ids(prompt, self._info.n_vocab))  # type: ignore[arg-type]
 
     def chat_prompt(
         self, messages: Sequence[Mapping[str, Any]], *, thinking: bool = False, template: str | None = None

@@ -48,8 +48,8 @@ class Clip:
     """[n, hidden]"""
     key: int
     """63 bits of the digest of the content."""
-    seconds: float | None = None
-    """When a frame is shown."""
+    stamp: str = ""
+    """When a frame is shown, mm:ss."""
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,8 @@ def assemble(
             text += part
             continue
         for place, clip in enumerate(part):
-            if clip.seconds is not None:
-                text += f"{' ' if place else ''}{_clock(clip.seconds)} "
+            if clip.stamp:
+                text += f"{' ' if place else ''}{clip.stamp} "
             end_text()
             opening, closing = (_id(vocabulary, mark) for mark in _EDGES[clip.kind])
             holder = _id(vocabulary, PLACEHOLDERS[clip.kind])
@@ -140,10 +140,6 @@ def assemble(
     if text or not started:
         end_text()
     return Prompt(ids, media, media_seconds)
-
-
-def _clock(seconds: float) -> str:
-    return f"{int(seconds // 60):02d}:{int(seconds % 60):02d}"
 
 
 def _id(vocabulary: Tokenizer, mark: str) -> int:

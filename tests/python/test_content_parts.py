@@ -18,6 +18,13 @@ from g4cpp.prompting import is_parts
 DATA_URL = "data:image/png;base64," + base64.b64encode(png()).decode()
 
 
+def same(found: Any, expected: Any) -> bool:
+    """The same text, or media of the same fields."""
+    return type(found) is type(expected) and (
+        found == expected if isinstance(found, str) else vars(found) == vars(expected)
+    )
+
+
 def one(part: Any) -> Any:
     (found,) = parse_parts([part])
     return found
@@ -48,7 +55,7 @@ def one(part: Any) -> Any:
     ],
 )  # fmt: skip
 def test_parts(part: Any, expected: Any) -> None:
-    assert one(part) == expected
+    assert same(one(part), expected)
 
 
 def test_pictures_need_no_class() -> None:
@@ -96,7 +103,7 @@ def test_messages() -> None:
         {"role": "assistant", "content": None, "tool_calls": []},
     ]
     shown, media = split_messages(messages)
-    assert media == [Image("a.png"), Audio(b"RIFF")]
+    assert all(map(same, media, [Image("a.png"), Audio(b"RIFF")]))
     assert shown[0] == messages[0]
     parts = [{"type": "text", "text": "a"}, {"type": "image"}]
     assert shown[1] == {"role": "user", "content": parts, "name": "x"}

@@ -72,7 +72,8 @@ def test_greedy_tokens_are_those_of_the_logits_with_the_same_rows(fresh: Model) 
     assert (out.usage.prompt_tokens, out.usage.media_tokens) == (len(prompt.ids), prompt.n_media_tokens)
     longer = type(prompt)(prompt.ids + out.tokens[:-1], prompt.media)
     assert out.tokens == fresh.logits(longer)[len(prompt.ids) - 1 :].argmax(axis=1).tolist()
-    text = fresh.generate([small(), "What is this?", Audio(wav())], template=True, max_tokens=6, temperature=0, ignore_eos=True)
+    parts = [small(), "What is this?", Audio(wav())]
+    text = fresh.generate(parts, template=True, max_tokens=6, temperature=0, ignore_eos=True)
     assert text.tokens == out.tokens
 
 
@@ -94,7 +95,7 @@ def test_two_streams_with_pictures_interleave(fresh: Model) -> None:
     prompts = [asked(small(seed), "hello") for seed in (0, 1)]
     alone = [fresh.chat(prompt, max_tokens=6, temperature=0).tokens for prompt in prompts]
     streams = [fresh.chat(prompt, max_tokens=6, temperature=0, stream=True) for prompt in prompts]
-    while any([next(stream, None) for stream in streams]):
+    while [piece for stream in streams if (piece := next(stream, None))]:
         pass
     assert [stream.result.tokens for stream in streams] == alone
 
@@ -335,9 +336,11 @@ def test_a_closed_model_sees_nothing(tiny: Tiny, projector: Path) -> None:
 
 def test_a_template_without_pictures(tiny: Tiny, projector: Path) -> None:
     plain = "{{ messages[0].content[1].text }}"
-    with Model(tiny("dense_k", media=True), mmproj=projector) as model:
-        with pytest.raises(TemplateError, match="image expected.*none written"):
-            model.chat(asked(small(), "hello"), template=plain)
+    with (
+        Model(tiny("dense_k", media=True), mmproj=projector) as model,
+        pytest.raises(TemplateError, match=r"image expected.*none written"),
+    ):
+        model.chat(asked(small(), "hello"), template=plain)
 
 
 # --- the command line ---
@@ -394,7 +397,8 @@ def test_generate_command_errors(
 def test_chat_command(
     shell: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lines = [f"/image {tmp_path}/a.png", "/image absent.png", "/audio", "what?", "and now?", f"/audio {tmp_path}/c.wav", "and this?"]
+    lines = [f"/image {tmp_path}/a.png", "/image absent.png", "/audio", "what?", "and now?"]
+    lines += [f"/audio {tmp_path}/c.wav", "and this?"]
     given = iter(lines)
 
     def read(_: str) -> str:
@@ -403,10 +407,10 @@ def test_chat_command(
             raise EOFError
         return line
 
-    asked_for: list[object] = []
+    asked_for: list[Any] = []
     ask = Conversation.ask
 
-    def recorded(self: Conversation, content: object, **options: Any) -> Any:
+    def recorded(self: Conversation, content: Any, **options: Any) -> Any:
         asked_for.append(content)
         return ask(self, content, **options)
 
@@ -416,10 +420,9 @@ def test_chat_command(
     errors = capsys.readouterr().err
     assert "tokens, with the next message" in errors
     assert "absent.png: no such file" in errors
-    first, second, third = asked_for
-    assert first == [Image(str(tmp_path / "b.png"), tokens=70), Image(str(tmp_path / "a.png"), tokens=70), "what?"]
-    assert second == "and now?"
-    assert third == [Audio(str(tmp_path / "c.wav")), "and this?"]
+    shown = [[vars(part) if isinstance(part, (Image, Audio)) else part for part in content] for content in asked_for]
+    pictures = [vars(Image(str(tmp_path / name), tokens=70)) for name in ("b.png", "a.png")]
+    assert shown == [[*pictures, "what?"], list("and now?"), [vars(Audio(str(tmp_path / "c.wav"))), "and this?"]]
 
 
 def test_info_command(shell: list[str], projector: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,8 +23,8 @@ def tokenizer(tiny: Tiny) -> Tokenizer:
     return Tokenizer.from_gguf(tiny("dense_k", with_tensors=False, media=True))
 
 
-def clip(kind: str, n: int, key: int = 1, seconds: float | None = None) -> Clip:
-    return Clip(kind, np.zeros((n, 64), np.float32), key, seconds)
+def clip(kind: str, n: int, key: int = 1, stamp: str = "") -> Clip:
+    return Clip(kind, np.zeros((n, 64), np.float32), key, stamp)
 
 
 def as_text(prompt: Prompt, tokenizer: Tokenizer) -> str:
@@ -51,7 +51,7 @@ def test_runs_of_placeholders(tokenizer: Tokenizer) -> None:
 
 
 def test_frames_with_their_times(tokenizer: Tokenizer) -> None:
-    frames = [clip("video", 2, 5, 0.0), clip("video", 2, 6, 61.99), clip("video", 1, 7, 6000.5)]
+    frames = [clip("video", 2, 5, "00:00"), clip("video", 2, 6, "01:01"), clip("video", 1, 7, "100:00")]
     prompt = assemble(["a ", frames, " b"], "\ue000", tokenizer, False)
     text = "a 00:00 <|image><|video|><|video|><image|> 01:01 <|image><|video|><|video|><image|>"
     text += " 100:00 <|image><|video|><image|> b"

@@ -40,7 +40,10 @@ if TYPE_CHECKING:
     from g4cpp.chat import Conversation
     from g4cpp.media.content import Medium
 
-HELP = "/image FILE, /audio FILE and /video FILE go with the next message, /reset forgets the conversation, /exit (or Ctrl-D) leaves, Ctrl-C stops an answer, /help shows this"
+HELP = (
+    "/image FILE, /audio FILE and /video FILE go with the next message, /reset forgets the conversation, "
+    "/exit (or Ctrl-D) leaves, Ctrl-C stops an answer, /help shows this"
+)
 
 
 def chat(

@@ -38,10 +38,10 @@ def medium(kind: Literal["image", "audio", "video"], path: str, image_tokens: in
     from g4cpp.media.content import as_medium
 
     tokens = image_tokens if kind == "image" else None
-    source = as_medium(kind, path, f"--{kind}", tokens=tokens)
-    if not path.startswith("data:"):
-        existing_file(source.source)  # told now rather than once the model is loaded
-    return source
+    found = as_medium(kind, path, f"--{kind}", tokens=tokens)
+    if isinstance(found.source, str) and not found.source.startswith("data:"):
+        existing_file(found.source)  # told now rather than once the model is loaded
+    return found
 
 
 @contextmanager

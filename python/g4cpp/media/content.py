@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from g4cpp.errors import ArgumentError, ArgumentTypeError
-from g4cpp.media.audio import Audio
-from g4cpp.media.image import Image
-from g4cpp.media.video import Video
+from g4cpp.media.sizes import budget_of
+from g4cpp.media.sources import Audio, Image, Video
 
 Medium = Image | Audio | Video
 Part = str | Medium
@@ -29,6 +30,7 @@ _TYPES: dict[str, Kind] = {
 }  # fmt: skip
 _TEXT_TYPES = ("text", "input_text")
 _OPTIONS: dict[str, tuple[str, ...]] = {"image": ("tokens", "detail"), "audio": (), "video": ()}
+_ADDRESS = re.compile("[a-zA-Z][a-zA-Z0-9+.-]*://")
 _SOURCE_KEYS = ("url", "path", "data", "base64")
 
 
@@ -77,10 +79,14 @@ def as_medium(kind: Kind, value: object, where: str, **options: Any) -> Medium:
     if isinstance(value, (Image, Audio, Video)):
         if not isinstance(value, wanted):
             raise ArgumentTypeError(f"[media] {where}: {wanted.__name__} expected, {type(value).__name__} found")
-        _local(value.source, where)
-        return value
-    given = {name: option for name, option in options.items() if option is not None}
-    return wanted(_local(value, where), **given)  # type: ignore[arg-type]
+        local = _local(value.source, where)
+        found = value if local is value.source else replace(value, source=local)  # type: ignore[arg-type]
+    else:
+        given = {name: option for name, option in options.items() if option is not None}
+        found = wanted(_local(value, where), **given)  # type: ignore[arg-type]
+    if isinstance(found, Image):
+        budget_of(found.tokens, found.detail)  # told here, before a model is asked
+    return found
 
 
 def _is_medium(value: object) -> bool:
@@ -101,7 +107,7 @@ def _part(part: object, where: str) -> Part:
     if isinstance(part, (Image, Audio, Video)):
         return as_medium(kind_of(part), part, where)
     if _is_picture(part):
-        return Image(part)  # type: ignore[arg-type]
+        return as_medium("image", part, where)
     if not isinstance(part, Mapping):
         raise ArgumentTypeError(
             f"[media] {where}: a text, Image, Audio, Video or content part expected, {type(part).__name__} found"
@@ -143,15 +149,13 @@ def _decoded(text: str, where: str) -> bytes:
 
 
 def _local(source: object, where: str) -> object:
-    """The source; of a file: URL its path. Raises ArgumentError for a URL that would have to be fetched."""
-    if not isinstance(source, str) or "://" not in source[:16]:
+    """The source; of a file: URL its path. Raises ArgumentError for an address, of which nothing is fetched."""
+    if not isinstance(source, str) or not _ADDRESS.match(source):
         return source
     parts = urlsplit(source)
     if parts.scheme == "file" and parts.netloc in ("", "localhost"):
         return unquote(parts.path)
-    if parts.scheme in ("http", "https", "ftp", "s3", "gs", "file"):
-        raise ArgumentError(
-            f"[media] {where}: a file, bytes or a data: URL expected, {parts.scheme}://{parts.netloc[:60]}/... found; "
-            "nothing is fetched"
-        )
-    return source
+    raise ArgumentError(
+        f"[media] {where}: a file, bytes or a data: URL expected, {parts.scheme}://{parts.netloc[:60]}/... found; "
+        "nothing is fetched"
+    )

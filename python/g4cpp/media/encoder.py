@@ -6,19 +6,20 @@ The projector's weights are loaded when the first medium comes. Encoding takes t
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from g4cpp.errors import ArgumentError, ModelError
-from g4cpp.media.audio import Audio, audio_features, load_audio
+from g4cpp.errors import ArgumentError
+from g4cpp.media.audio import audio_clips, load_audio
 from g4cpp.media.cache import ClipCache, content_key, source_digest, value_digest
 from g4cpp.media.content import Kind, Medium, as_medium, kind_of
-from g4cpp.media.image import Image, Patches, image_patches
-from g4cpp.media.video import Video, video_frames
+from g4cpp.media.image import Patches, image_patches
+from g4cpp.media.mel import audio_features
 from g4cpp.media.projector import Found
+from g4cpp.media.sources import Audio, Video
+from g4cpp.media.video import time_stamp, video_frames
 from g4cpp.prompt import Clip
 
 if TYPE_CHECKING:
@@ -54,12 +55,12 @@ class MediaEncoder:
             digest, prepared = source_digest(medium), None
             if digest is None:
                 prepared = _prepare(core, medium)
-                digest = value_digest(*(value for value, _ in prepared))
+                digest = value_digest(*(each for value, _ in prepared for each in _values(value)))
             known = self.cache.get(digest)
             if known is not None:
                 return known
             clips: list[Clip] = []
-            for place, (value, seconds) in enumerate(prepared or _prepare(core, medium)):
+            for place, (value, stamp) in enumerate(prepared or _prepare(core, medium)):
                 if poll is not None:
                     poll()
                 if isinstance(value, Patches):
@@ -67,7 +68,7 @@ class MediaEncoder:
                 else:
                     rows = core.encode_audio(value, poll)
                 rows.setflags(write=False)  # shared by every prompt with this medium
-                clips.append(Clip(kind, rows, content_key(digest, place), seconds))
+                clips.append(Clip(kind, rows, content_key(digest, place), stamp))
             self.cache.put(digest, clips)
             return clips
 
@@ -97,17 +98,19 @@ class MediaEncoder:
         return self._core
 
 
-def _prepare(core: _core.MediaEncoder, medium: Medium) -> list[tuple[Prepared, float | None]]:
+def _prepare(core: _core.MediaEncoder, medium: Medium) -> list[tuple[Prepared, str]]:
     """What the towers take, and of a video's frames when they are shown."""
     if isinstance(medium, Audio):
         assert core.audio is not None
-        return [(features, None) for features in _features(medium, core.audio.projector)]
+        return [(audio_features(clip, core.audio.projector), "") for clip in audio_clips(load_audio(medium))]
     vision = core.vision
     assert vision is not None
+    sizes = {"patch_size": vision.patch_size, "pooling": vision.pooling}
+    if isinstance(medium, Video):
+        frames = video_frames(medium)
+        return [(image_patches(frame, **sizes, budget=medium.tokens), time_stamp(seconds)) for seconds, frame in frames]
+    return [(image_patches(medium, **sizes), "")]
 
-    def patches(picture: Any, budget: int) -> Patches:
-        return image_patches(picture, patch_size=vision.patch_size, pooling=vision.pooling, budget=budget)
 
-    if isinstance(medium, Image):
-        return [(patches(medium.load(), medium.budget), None)]
-    return [(patches(frame, FRAME_TOKENS), seconds) for seconds, frame in video_frames(medium)]
+def _values(prepared: Prepared) -> tuple[object, ...]:
+    return (prepared.values, prepared.cols, prepared.rows) if isinstance(prepared, Patches) else (prepared,)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from g4cpp.errors import ArgumentTypeError, G4Error, ModelError
+from g4cpp.errors import G4Error, ModelError
 from g4cpp.files import PathLike, existing_file, open_gguf
 from g4cpp.types import ProjectorInfo
 
@@ -42,8 +42,6 @@ def find_projector(
     if choice is False:
         return Found(reason="this model was loaded with mmproj=False")
     if choice is not None:
-        if choice is True:
-            raise ArgumentTypeError("[media] mmproj: a file, None or False expected, True found")
         file = open_gguf(existing_file(choice))
         info = describe_projector(file)
         _check_fits(info, model, architecture, hidden_size)
@@ -74,7 +72,7 @@ def describe_projector(file: _core.GgufFile) -> ProjectorInfo:
     architecture = file.get("general.architecture")
     if architecture != ARCHITECTURE:
         raise ModelError(
-            f"[media] {file.path}: a projector file (architecture 'clip') expected, {architecture!r} found: a text model"
+            f"[media] {file.path}: a projector (architecture 'clip') expected, a text model ({architecture!r}) found"
         )
     types: dict[str, str] = {}
     widths: set[object] = set()
@@ -90,7 +88,8 @@ def describe_projector(file: _core.GgufFile) -> ProjectorInfo:
         raise ModelError(f"[media] {file.path}: a vision or an audio tower expected, neither found")
     width = widths.pop()
     if widths or isinstance(width, bool) or not isinstance(width, int) or width < 1:
-        raise ModelError(f"[media] {file.path}: one projection_dim expected, {sorted(map(str, {width, *widths}))} found")
+        found = ", ".join(sorted(map(str, {width, *widths})))
+        raise ModelError(f"[media] {file.path}: one projection_dim expected, {found} found")
     return ProjectorInfo(str(file.path), types.get("vision"), types.get("audio"), width, file.file_bytes)
 
 
