@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from tiny_checkpoint import make_tiny
 import g4cpp._core
 from g4cpp import Model
 from g4cpp.convert import convert
+from g4cpp.media.video import time_stamp
 from g4cpp.prompt import Clip, assemble
 
 pytestmark = pytest.mark.parity
@@ -39,31 +39,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory, template: str) -> Path:
 
 @pytest.fixture(scope="module")
 def processor(folder: Path, template: str) -> Any:
-    from transformers.models.gemma4.image_processing_pil_gemma4 import Gemma4ImageProcessorPil
-    from transformers.models.gemma4.processing_gemma4 import Gemma4Processor
+    from media_reference import make_processor
 
-    marks = {
-        "image_token": "<|image|>", "boi_token": "<|image>", "eoi_token": "<image|>",
-        "audio_token": "<|audio|>", "boa_token": "<|audio>", "eoa_token": "<audio|>",
-    }  # fmt: skip
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, extra_special_tokens=marks)
-
-    class Processor(Gemma4Processor):  # type: ignore[misc]
-        """Without a video processor, which needs torchvision."""
-
-        def __init__(self) -> None:
-            super().__init__(
-                transformers.Gemma4AudioFeatureExtractor(),
-                Gemma4ImageProcessorPil(),
-                tokenizer,
-                SimpleNamespace(),
-                chat_template=template,
-            )
-
-        def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> Any:
-            return type(argument)
-
-    return Processor()
+    return make_processor(folder, template)
 
 
 @pytest.fixture(scope="module")
@@ -149,8 +127,6 @@ def test_ids_of_a_video(model: Model, processor: Any) -> None:
     inputs = {"num_soft_tokens_per_video": [6], "video_metadata": [metadata]}
     expected = processor.tokenizer("see " + processor.replace_video_token(inputs, 0) + " now")["input_ids"]
     rows = np.zeros((6, 64), np.float32)
-    from g4cpp.media.video import time_stamp
-
     clips = [Clip("video", rows, place, time_stamp(at)) for place, at in enumerate(metadata.timestamps)]
     prompt = assemble(["see ", clips, " now"], "\ue000", model.tokenizer, False)
     assert prompt.ids == expected

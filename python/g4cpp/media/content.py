@@ -127,7 +127,7 @@ def _part(part: object, where: str) -> Part:
 def _media_part(part: Mapping[str, Any], type_: str, where: str) -> Medium:
     """{"type": "image_url", "image_url": {"url": ..., "detail": ...}} and its kin."""
     kind = _TYPES[type_]
-    inner = next((part[key] for key in (type_, kind) if part.get(key) is not None), None)
+    inner = next((part[key] for key in (type_, f"{kind}_url", kind) if part.get(key) is not None), None)
     holder: Mapping[str, Any] = inner if isinstance(inner, Mapping) else {}
     options = {name: holder.get(name, part.get(name)) for name in _OPTIONS[kind]}
     if inner is not None and not isinstance(inner, Mapping):
