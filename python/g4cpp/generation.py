@@ -131,7 +131,7 @@ class TokenLoop(Iterator[int]):
         return token
 
     def _prefill(self, engine: _core.Engine, ids: list[int]) -> int:
-        return engine.prefill(ids, poll, self._whole.media)
+        return engine.prefill(ids, poll, *([self._whole.media] if self._whole.media else []))
 
     def stop(self) -> None:
         """Ends the loop here, because a stop string has come."""
