@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_media import FakeEncoder, write_projector
 from tiny_gguf import write_tiny
+
+import g4cpp._core
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -31,3 +34,18 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return written[key]
 
     return make
+
+
+@pytest.fixture
+def fake_encoder(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FakeEncoder]]:
+    """The towers' place taken by FakeEncoder."""
+    monkeypatch.setattr(g4cpp._core, "MediaEncoder", FakeEncoder)
+    FakeEncoder.calls, FakeEncoder.during = [], None
+    yield FakeEncoder
+    FakeEncoder.during = None
+
+
+@pytest.fixture(scope="session")
+def projector(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A projector file of metadata alone, for models of 64."""
+    return write_projector(tmp_path_factory.mktemp("projector") / "mmproj.gguf")

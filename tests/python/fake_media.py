@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
+from g4cpp import Image
+
 Array = NDArray[np.float32]
 
 
@@ -98,3 +100,11 @@ def wav(seconds: float = 1.0, hertz: float = 440.0) -> bytes:
         file.setframerate(16000)
         file.writeframes((samples * 32767).astype("<i2").tobytes())
     return out.getvalue()
+
+
+def small(seed: int = 0) -> Image:
+    return Image(png(seed), tokens=70)
+
+
+def asked(*parts: object) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": list(parts)}]

@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from fake_media import FakeEncoder, picture, png, wav, write_projector
+from fake_media import FakeEncoder, asked, picture, png, small, wav
 
-import g4cpp._core
-from g4cpp import Audio, Conversation, Image, Model, Video
-from g4cpp.cli import main
-from g4cpp.errors import ArgumentError, ContextOverflowError, G4Error, GGUFError, ModelError, TemplateError
+from g4cpp import Audio, Conversation, Model
+from g4cpp.errors import ContextOverflowError
 
 Tiny = Callable[..., Path]
-
-
-@pytest.fixture(autouse=True)
-def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FakeEncoder]]:
-    monkeypatch.setattr(g4cpp._core, "MediaEncoder", FakeEncoder, raising=False)
-    FakeEncoder.calls, FakeEncoder.during = [], None
-    yield FakeEncoder
-    FakeEncoder.during = None
-
-
-@pytest.fixture(scope="module")
-def projector(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_projector(tmp_path_factory.mktemp("projector") / "mmproj.gguf")
+pytestmark = pytest.mark.usefixtures("fake_encoder")
 
 
 @pytest.fixture(scope="module", params=["dense_e", "dense_k"])
@@ -46,14 +31,6 @@ def fresh(model: Model) -> Model:
     model._encoder.cache.clear()
     FakeEncoder.calls.clear()
     return model
-
-
-def small(seed: int = 0) -> Image:
-    return Image(png(seed), tokens=70)
-
-
-def asked(*parts: object) -> list[dict[str, Any]]:
-    return [{"role": "user", "content": list(parts)}]
 
 
 def encodings() -> list[str]:
@@ -228,209 +205,3 @@ def test_threads(fresh: Model) -> None:
     for thread in threads:
         thread.join(60)
     assert [found[seed] for seed in range(3)] == expected
-
-
-# --- which projector ---
-
-
-@pytest.fixture
-def folder(tiny: Tiny, tmp_path: Path) -> Path:
-    """A folder with a model of its own."""
-    path = tmp_path / "gemma-4-tiny-it-Q4_K_M.gguf"
-    path.symlink_to(tiny("dense_k", media=True))
-    return path
-
-
-def seen(path: Path, **options: Any) -> Any:
-    with Model(path, n_threads=1, **options) as model:
-        return model.info.projector
-
-
-def test_a_projector_beside_the_model_is_found(folder: Path) -> None:
-    assert seen(folder) is None
-    beside = write_projector(folder.parent / "mmproj-BF16.gguf")
-    found = seen(folder)
-    assert (found.path, found.vision, found.audio, found.hidden_size) == (str(beside), "gemma4v", "gemma4a", 64)
-    assert seen(folder, mmproj=False) is None
-    assert not FakeEncoder.calls  # nothing is loaded before the first medium
-
-
-def test_projectors_that_do_not_fit_are_passed_over(folder: Path) -> None:
-    write_projector(folder.parent / "mmproj-other.gguf", hidden=128)
-    (folder.parent / "mmproj-broken.gguf").write_bytes(b"GGUF")
-    with Model(folder, n_threads=1) as model:
-        assert model.info.projector is None
-        with pytest.raises(ArgumentError, match=r"no projector .* lies beside.*128 found.*mmproj=FILE"):
-            model.prompt([small()])
-    write_projector(folder.parent / "a-mmproj.gguf")
-    assert seen(folder).path.endswith("a-mmproj.gguf")
-
-
-def test_of_several_projectors_the_one_named_like_the_model(folder: Path) -> None:
-    for name in ("mmproj-gemma-4-tiny-it-F16.gguf", "mmproj-gemma-4-huge-it-F16.gguf"):
-        write_projector(folder.parent / name)
-    assert seen(folder).path.endswith("mmproj-gemma-4-tiny-it-F16.gguf")
-    write_projector(folder.parent / "mmproj-gemma-4-tiny-it-F32.gguf")
-    with Model(folder, n_threads=1) as model:
-        assert model.info.projector is None
-        with pytest.raises(ArgumentError, match=r"3 projectors beside .*tiny-it-F16.gguf.*tiny-it-F32.gguf"):
-            model.prompt([small()])
-    assert seen(folder, mmproj=folder.parent / "mmproj-gemma-4-huge-it-F16.gguf").path.endswith("huge-it-F16.gguf")
-
-
-@pytest.mark.parametrize(
-    ("made", "error", "message"),
-    [
-        ({"hidden": 65}, ModelError, "64 values expected.*65 found"),
-        ({"vision": "pixtral"}, ModelError, "gemma4v or gemma4uv expected, 'pixtral' found"),
-        ({"audio": "whisper"}, ModelError, "'whisper' found"),
-        ({"vision": None, "audio": None}, ModelError, "neither found"),
-        ({"arch": "gemma4"}, ModelError, "architecture 'clip'.*a text model"),
-    ],
-)
-def test_projectors_that_are_none(
-    made: dict[str, Any], error: type[Exception], message: str, folder: Path, tmp_path: Path
-) -> None:
-    with pytest.raises(error, match=message):
-        Model(folder, mmproj=write_projector(tmp_path / "x.gguf", **made))
-
-
-def test_paths_that_are_no_projector(folder: Path, projector: Path, tiny: Tiny, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        Model(folder, mmproj="absent.gguf")
-    (tmp_path / "broken.gguf").write_bytes(b"GGUF")
-    with pytest.raises(GGUFError):
-        Model(folder, mmproj=tmp_path / "broken.gguf")
-    with pytest.raises(ModelError, match=r"a text model expected, a projector found.*mmproj="):
-        Model(projector)
-    with pytest.raises(ModelError, match="a text model"):
-        Model(folder, mmproj=folder)
-    with pytest.raises(ModelError, match="is gemma3"):
-        Model(tiny("gemma3"), mmproj=projector)
-    with pytest.raises(ArgumentError):
-        Model(folder, mmproj=True)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("made", "given", "message"),
-    [
-        ({"audio": None}, Audio(wav(0.2)), "audio: a projector that hears expected"),
-        ({"vision": None}, small(), "image: a projector that sees expected"),
-        ({"vision": None}, Video("a.mp4"), "video: a projector that sees expected"),
-        (None, small(), "mmproj=False"),
-    ],
-)
-def test_senses_that_a_model_lacks(made: Any, given: Any, message: str, folder: Path, tmp_path: Path) -> None:
-    mmproj = False if made is None else write_projector(tmp_path / "x.gguf", **made)
-    with Model(folder, n_threads=1, mmproj=mmproj) as model, pytest.raises(ArgumentError, match=message):
-        model.prompt([given, "hello"])
-
-
-def test_a_closed_model_sees_nothing(tiny: Tiny, projector: Path) -> None:
-    with Model(tiny("dense_k", media=True), mmproj=projector) as model:
-        pass
-    for call in (lambda: model.embed_image(png()), lambda: model.prompt([small()])):
-        with pytest.raises(G4Error, match="closed"):
-            call()
-
-
-def test_a_template_without_pictures(tiny: Tiny, projector: Path) -> None:
-    plain = "{{ messages[0].content[1].text }}"
-    with (
-        Model(tiny("dense_k", media=True), mmproj=projector) as model,
-        pytest.raises(TemplateError, match=r"image expected.*none written"),
-    ):
-        model.chat(asked(small(), "hello"), template=plain)
-
-
-# --- the command line ---
-
-
-@pytest.fixture
-def shell(tiny: Tiny, template: str, tmp_path: Path, projector: Path) -> list[str]:
-    (tmp_path / "a.png").write_bytes(png(0))
-    (tmp_path / "b.png").write_bytes(png(1))
-    (tmp_path / "c.wav").write_bytes(wav(0.5))
-    path = tiny("dense_k", media=True, template=template, n_ctx=2048)
-    return ["-m", str(path), "--mmproj", str(projector), "--compute", "f32", "-n", "4", "--temperature", "0"]
-
-
-def test_generate_command(shell: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    media = ["--audio", "c.wav", "--image", "a.png", "--image", "b.png", "--image-tokens", "70"]
-    arguments = ["generate", *shell, *(str(tmp_path / part) if "." in part else part for part in media)]
-    assert main([*arguments, "--json", "what?"]) == 0
-    captured = capsys.readouterr()
-    assert captured.err == ""
-    found = json.loads(captured.out)
-    with Model(shell[1], compute="f32", mmproj=shell[3]) as model:
-        parts = [small(0), small(1), Audio(wav(0.5)), "what?"]
-        out = model.generate(parts, template=True, max_tokens=4, temperature=0)
-        raw = model.prompt(parts)
-    assert found["tokens"] == out.tokens
-    assert found["usage"]["media_tokens"] == out.usage.media_tokens > 0
-    assert main([*arguments, "--raw", "--json", "what?"]) == 0
-    assert json.loads(capsys.readouterr().out)["usage"]["prompt_tokens"] == len(raw.ids)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--image", "absent.png"], "absent.png: no such file"),
-        (["--image", "https://example.com/a.png"], "nothing is fetched"),
-        (["--image", "TMP/a.png", "--image-tokens", "5"], "5"),
-        (["--image", "TMP/c.wav"], "image"),
-        (["--image", "TMP/a.png", "--mmproj", "none"], "mmproj=False"),
-        (["--mmproj", "TMP/a.png"], "GGUF"),
-    ],
-)
-def test_generate_command_errors(
-    arguments: list[str], message: str, shell: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    given = [argument.replace("TMP", str(tmp_path)) for argument in arguments]
-    assert main(["generate", *shell, *given, "what?"]) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert message in captured.err
-    assert captured.err.count("\n") == 1
-
-
-def test_chat_command(
-    shell: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lines = [f"/image {tmp_path}/a.png", "/image absent.png", "/audio", "what?", "and now?"]
-    lines += [f"/audio {tmp_path}/c.wav", "and this?"]
-    given = iter(lines)
-
-    def read(_: str) -> str:
-        line = next(given, None)
-        if line is None:
-            raise EOFError
-        return line
-
-    asked_for: list[Any] = []
-    ask = Conversation.ask
-
-    def recorded(self: Conversation, content: Any, **options: Any) -> Any:
-        asked_for.append(content)
-        return ask(self, content, **options)
-
-    monkeypatch.setattr("builtins.input", read)
-    monkeypatch.setattr(Conversation, "ask", recorded)
-    assert main(["chat", *shell, "--image", str(tmp_path / "b.png"), "--image-tokens", "70"]) == 0
-    errors = capsys.readouterr().err
-    assert "tokens, with the next message" in errors
-    assert "absent.png: no such file" in errors
-    shown = [[vars(part) if isinstance(part, (Image, Audio)) else part for part in content] for content in asked_for]
-    pictures = [vars(Image(str(tmp_path / name), tokens=70)) for name in ("b.png", "a.png")]
-    assert shown == [[*pictures, "what?"], list("and now?"), [vars(Audio(str(tmp_path / "c.wav"))), "and this?"]]
-
-
-def test_info_command(shell: list[str], projector: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["info", shell[1], "--mmproj", str(projector), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["projector"]["audio"] == "gemma4a"
-    assert found["memory_plan"]["soft_tokens"] > 0
-    assert main(["info", shell[1], "--no-tensors"]) == 0
-    assert "projector: none: no projector" in capsys.readouterr().out
-    assert main(["info", str(projector)]) == 0
-    assert "sees (gemma4v), hears (gemma4a)" in capsys.readouterr().out
