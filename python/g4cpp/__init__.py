@@ -4,7 +4,8 @@
     with Model("gemma.gguf") as model:
         print(model.generate("The capital of France is", max_tokens=16))
 
-Model() without a file is a small demo model that ships with the package.
+Model() without a file is a small demo model that ships with the package. With a projector file beside the model,
+model.generate([Image("cat.png"), "What is this?"]) sees, and Audio and Video are heard and watched.
 
 Names are imported on first use, so that `import g4cpp` itself loads neither numpy nor the C++ core.
 """
@@ -17,14 +18,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from g4cpp.chat import Conversation
     from g4cpp.errors import G4Error
+    from g4cpp.media.sources import Audio, Image, Video
     from g4cpp.model import Model
     from g4cpp.options import GenerationOptions
     from g4cpp.tokenizer import Tokenizer
-    from g4cpp.types import ChatCompletion, ChatPiece, Completion, Message, ModelInfo
+    from g4cpp.types import ChatCompletion, ChatPiece, Completion, Message, ModelInfo, ProjectorInfo
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Audio": "g4cpp.media.sources",
+    "Image": "g4cpp.media.sources",
+    "Video": "g4cpp.media.sources",
     "Model": "g4cpp.model",
     "Conversation": "g4cpp.chat",
     "Tokenizer": "g4cpp.tokenizer",
@@ -35,19 +40,24 @@ _HOMES = {
     "Completion": "g4cpp.types",
     "Message": "g4cpp.types",
     "ModelInfo": "g4cpp.types",
+    "ProjectorInfo": "g4cpp.types",
 }
 
 __all__ = [
+    "Audio",
     "ChatCompletion",
     "ChatPiece",
     "Completion",
     "Conversation",
     "G4Error",
     "GenerationOptions",
+    "Image",
     "Message",
     "Model",
     "ModelInfo",
+    "ProjectorInfo",
     "Tokenizer",
+    "Video",
     "__version__",
 ]
 

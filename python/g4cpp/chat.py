@@ -36,12 +36,12 @@ class Conversation:
         self.messages = list(self._opening)
         self.last = None
 
-    def ask(self, text: str, **options: Unpack[OptionArgs]) -> Iterator[ChatPiece]:
-        """Streams the answer to `text`.
+    def ask(self, content: object, **options: Unpack[OptionArgs]) -> Iterator[ChatPiece]:
+        """Streams the answer to `content`, a text or a list of texts and media.
 
         Turn and answer are remembered when any of it came, cut short or not.
         """
-        turn = [*self.messages, Message("user", text)]
+        turn = [*self.messages, Message("user", content)]
         stream = self.model.chat(
             turn, thinking=self.thinking, template=self._template, stream=True, **options
         )
@@ -54,6 +54,6 @@ class Conversation:
 
     def check(self) -> None:
         """Raises TemplateError now, rather than at the first turn, when there is no usable template."""
-        self.model.prompt_ids(
+        self.model.chat_prompt(
             [*self._opening, Message("user", "")], thinking=self.thinking, template=self._template
         )

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from g4cpp.errors import ArgumentError, ContextOverflowError, ModelError
+from g4cpp.prompt import Prompt
 from g4cpp.types import FinishReason, Timings, Usage
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class SharedEngine:
 
 
 class TokenLoop(Iterator[int]):
-    """Iterates over the generated token ids, the one that ended the output left out.
+    """Iterates over the token ids that follow a prompt, the one that ended the output left out.
 
     `max_tokens` None, or more than that, means what is left of the context. Raises ArgumentError (empty
     prompt) and ContextOverflowError at once, ModelError when the logits are not finite.
@@ -72,23 +73,27 @@ class TokenLoop(Iterator[int]):
     def __init__(
         self,
         shared: SharedEngine,
-        prompt: Sequence[int],
+        prompt: Sequence[int] | Prompt,
         sampler: _core.Sampler,
         *,
         n_ctx: int,
         max_tokens: int | None = None,
         stop_ids: Collection[int] = (),
     ) -> None:
-        if not prompt:
+        whole = prompt if isinstance(prompt, Prompt) else Prompt(list(prompt))
+        length = len(whole.ids)
+        if not length:
             raise ArgumentError("[generate] prompt: at least one token expected, 0 found")
-        if len(prompt) > n_ctx:
-            message = f"[generate] prompt: {len(prompt)} tokens do not fit a context of {n_ctx}"
-            raise ContextOverflowError(message, len(prompt), n_ctx)
+        if length > n_ctx:
+            of_media = f", {whole.n_media_tokens} of them media," if whole.media else ""
+            message = f"[generate] prompt: {length} tokens{of_media} do not fit a context of {n_ctx}"
+            raise ContextOverflowError(message, length, n_ctx)
         self._shared = shared
-        self._prompt = list(prompt)
+        self._whole = whole
+        self._prompt = whole.ids
         self._sampler = sampler
         self._stop_ids = frozenset(stop_ids)
-        left = n_ctx - len(prompt)
+        left = n_ctx - length
         self._budget = left if max_tokens is None else min(max_tokens, left)
         self._cached = 0
         self._prefill_seconds = 0.0
@@ -103,12 +108,12 @@ class TokenLoop(Iterator[int]):
         with self._shared.step(self) as (engine, untouched):
             began = time.perf_counter()
             if not self._sampled:
-                self._cached = len(self._prompt) - engine.prefill(self._prompt, poll)
+                self._cached = len(self._prompt) - self._prefill(engine, self._prompt)
                 engine.snapshot()
             elif untouched:
                 engine.decode(self.tokens[-1], poll)
             else:
-                engine.prefill(self._prompt + self.tokens, poll)
+                self._prefill(engine, self._prompt + self.tokens)
             token = engine.sample(self._sampler)
             seconds = time.perf_counter() - began
         self._sampler.accept(token)
@@ -125,15 +130,20 @@ class TokenLoop(Iterator[int]):
             self.finish_reason = "length"
         return token
 
+    def _prefill(self, engine: _core.Engine, ids: list[int]) -> int:
+        return engine.prefill(ids, poll, *([self._whole.media] if self._whole.media else []))
+
     def stop(self) -> None:
         """Ends the loop here, because a stop string has come."""
         self.finish_reason = "stop"
 
     @property
     def usage(self) -> Usage:
-        return Usage(len(self._prompt), self._cached, len(self.tokens))
+        return Usage(len(self._prompt), self._cached, len(self.tokens), self._whole.n_media_tokens)
 
     @property
     def timings(self) -> Timings:
         computed = len(self._prompt) - self._cached if self._sampled else 0
-        return Timings(computed, self._prefill_seconds, max(self._sampled - 1, 0), self._decode_seconds)
+        return Timings(
+            computed, self._prefill_seconds, max(self._sampled - 1, 0), self._decode_seconds, self._whole.media_seconds
+        )

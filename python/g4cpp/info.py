@@ -7,13 +7,13 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from g4cpp.files import has_vocabulary
-from g4cpp.types import MemoryPlan, ModelInfo
+from g4cpp.types import MemoryPlan, ModelInfo, ProjectorInfo
 
 if TYPE_CHECKING:
     from g4cpp import _core
 
 
-def describe(file: _core.GgufFile, engine: _core.Engine) -> ModelInfo:
+def describe(file: _core.GgufFile, engine: _core.Engine, projector: ProjectorInfo | None = None) -> ModelInfo:
     """The `info` of a model."""
     name = file.get("general.name")
     return ModelInfo(
@@ -37,6 +37,7 @@ def describe(file: _core.GgufFile, engine: _core.Engine) -> ModelInfo:
         has_tokenizer=has_vocabulary(file),
         has_chat_template=isinstance(file.get("tokenizer.chat_template"), str),
         memory_plan=MemoryPlan.of(engine.memory_plan),
+        projector=projector,
     )
 
 

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import operator
 import warnings
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from g4cpp.demo import model_file
-from g4cpp.errors import (
-    ArgumentError,
-    ArgumentTypeError,
-    ContextOverflowError,
-    MemoryPlanError,
-    TemplateError,
-)
-from g4cpp.files import PathLike, open_gguf
+from g4cpp.arguments import row_numbers
+from g4cpp.errors import ArgumentError, ArgumentTypeError, ContextOverflowError, MemoryPlanError
+from g4cpp.files import PathLike
 from g4cpp.generation import SharedEngine, TokenLoop, closed_error, poll
 from g4cpp.info import describe, free_memory
+from g4cpp.loading import load
+from g4cpp.media.encoder import MediaEncoder
 from g4cpp.options import GenerationOptions, SamplingDefaults, make_sampler
-from g4cpp.placing import DeviceMap, parse_device_map, parse_gpu_layers
-from g4cpp.progress import Callback, progress_callback
+from g4cpp.placing import DeviceMap
+from g4cpp.progress import Callback
+from g4cpp.prompt import Prompt
+from g4cpp.prompting import Prompter, PromptLike, is_parts
 from g4cpp.streams import AnswerText, ChannelText, ChatStream, CompletionStream, TextSource
-from g4cpp.template import BUILT_IN, ChatTemplate
 from g4cpp.tokenizer import Tokenizer, checked_ids
-from g4cpp.types import ChatCompletion, Completion, Message, ModelInfo
+from g4cpp.types import ChatCompletion, Completion, ModelInfo
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,9 +31,6 @@ if TYPE_CHECKING:
 
     from g4cpp import _core
     from g4cpp.options import OptionArgs
-
-WORTH_A_BAR = 10**9
-"""Bytes of a file whose loading takes long enough to be watched."""
 
 _StreamT = TypeVar("_StreamT", CompletionStream, ChatStream)
 
@@ -65,6 +58,7 @@ class Model:
         n_gpu_layers: int | Literal["all", "auto"] = "auto",
         device_map: DeviceMap | None = None,
         progress: bool | Callback = False,
+        mmproj: PathLike | Literal[False] | None = None,
     ) -> None:
         """Loads `path`, a GGUF file or a name: None and "demo" are the 14 M demo model that ships with the package,
         "gemma3-270m" is Google's (extra [demo]).
@@ -80,41 +74,34 @@ class Model:
         device, the layers each device holds, from the first on: {"cpu": 10, "cuda": "rest"}, pairs where one comes
         twice, or "cpu=10,cuda=rest"; the embeddings lie with the first, the head with the last. progress: True
         shows a bar on a terminal's standard error while a file of a gigabyte or more loads; a function is called
-        with (file name, bytes done, bytes in all), and what it raises ends the load.
+        with (file name, bytes done, bytes in all), and what it raises ends the load. mmproj: the projector file
+        with which the model sees and hears, loaded when the first medium comes; None finds one that lies beside the
+        model (mmproj*.gguf or *mmproj*.gguf), False takes none.
         Raises FileError, GGUFError, ModelError, MemoryPlanError, DeviceError, ArgumentError.
         """
-        from g4cpp import _core
-
-        gpu_layers = parse_gpu_layers(n_gpu_layers)
-        layers_of = parse_device_map(device_map)
-        context = 0 if n_ctx == "auto" else _count("n_ctx", n_ctx)
-        chunk = 0 if micro_batch == "auto" else _count("micro_batch", micro_batch)
-        threads = 0 if n_threads is None else _count("n_threads", n_threads)
-        source = model_file(path)
-        file = open_gguf(source)
-        name = source.name
-        shown = progress if callable(progress) else progress and source.stat().st_size >= WORTH_A_BAR
-        with progress_callback(shown, name) as tell:
-            engine = _core.Engine(
-                file,
-                device=device,
-                compute=compute,
-                n_ctx=context,
-                n_threads=threads,
-                micro_batch=chunk,
-                kv_dtype=kv_dtype,
-                kv_shared_skip=bool(kv_shared_skip),
-                repack=bool(repack),
-                n_gpu_layers=gpu_layers,
-                device_map=layers_of,
-                progress=lambda done, total: tell(name, done, total),
-            )
+        loaded = load(
+            path,
+            device=device,
+            compute=compute,
+            n_ctx=n_ctx,
+            n_threads=n_threads,
+            micro_batch=micro_batch,
+            kv_dtype=kv_dtype,
+            kv_shared_skip=bool(kv_shared_skip),
+            repack=bool(repack),
+            n_gpu_layers=n_gpu_layers,
+            device_map=device_map,
+            progress=progress,
+            mmproj=mmproj,
+        )
+        engine, file = loaded.engine, loaded.file
         self._shared = SharedEngine(engine)
         self._file: _core.GgufFile | None = file
         self._defaults = SamplingDefaults.of_file(file)
-        self._info = describe(file, engine)
+        self._info = describe(file, engine, loaded.projector.info)
+        self._encoder = MediaEncoder(loaded.projector, compute=engine.compute, n_threads=engine.n_threads)
         self._tokenizer: Tokenizer | None = None
-        self._template: ChatTemplate | None = None
+        self._prompter: Prompter | None = None
         self._hinted = False
 
     @property
@@ -143,7 +130,7 @@ class Model:
     @overload
     def generate(
         self,
-        prompt: str | Iterable[int],
+        prompt: PromptLike,
         *,
         stream: Literal[False] = False,
         template: bool | str = False,
@@ -153,7 +140,7 @@ class Model:
     @overload
     def generate(
         self,
-        prompt: str | Iterable[int],
+        prompt: PromptLike,
         *,
         stream: Literal[True],
         template: bool | str = False,
@@ -162,36 +149,27 @@ class Model:
     ) -> CompletionStream: ...
     def generate(
         self,
-        prompt: str | Iterable[int],
+        prompt: PromptLike,
         *,
         stream: bool = False,
         template: bool | str = False,
         options: GenerationOptions | None = None,
         **changes: Unpack[OptionArgs],
     ) -> Completion | CompletionStream:
-        """Continues `prompt`, a text (with the BOS the file asks for) or token ids (taken as they are).
+        """Continues `prompt`: a text (with the BOS the file asks for), token ids (taken as they are), or a list of
+        texts and media, [Image("cat.png"), "What is this?"].
 
-        template: True wraps the text as a user turn by the file's template, a string is a template of one's
+        template: True wraps texts and media as a user turn by the file's template, a string is a template of one's
         own. stream: an iterator over pieces of text instead. Options: the fields of GenerationOptions, as
         `options` or by keyword.
-        Raises ArgumentError, ContextOverflowError, TemplateError, ModelError.
+        Raises ArgumentError, ContextOverflowError, TemplateError, FileError, ModelError.
         """
         chosen = GenerationOptions.of(options, changes)
-        text: TextSource
-        if template is not False:
-            if not isinstance(prompt, str):
-                raise ArgumentTypeError("[generate] prompt: a text expected with template, token ids found")
-            override = template if isinstance(template, str) else None
-            ids = self.prompt_ids([Message("user", prompt)], thinking=False, template=override)
-            text = self._chat_text(chosen)
-        else:
-            if isinstance(prompt, str):
-                self._hint_at_template()
-                ids = self.tokenizer.encode(prompt)
-            else:
-                ids = checked_ids(prompt, self._info.n_vocab)
-            text = AnswerText(self.tokenizer, chosen.stop_strings)
-        pieces = CompletionStream(self._loop(ids, chosen), text)
+        if template is False and (isinstance(prompt, str) or is_parts(prompt)):
+            self._hint_at_template()
+        whole = self.prompt(prompt, template)
+        text = AnswerText(self.tokenizer, chosen.stop_strings) if template is False else self._chat_text(chosen)
+        pieces = CompletionStream(self._loop(whole, chosen), text)
         return pieces if stream else self._finish(pieces).result
 
     @overload
@@ -228,6 +206,8 @@ class Model:
     ) -> ChatCompletion | ChatStream:
         """Answers `messages`, dictionaries {"role", "content"}, by the file's template or by `template`.
 
+        A content is a text or a list of parts, {"type": "text", "text": ...} and media as OpenAI and Hugging Face
+        write them: "image_url", "input_audio", "image", "audio", "video" (g4cpp.media.content); or Image, Audio, Video.
         thinking: lets the model think first, where its template can; thoughts come apart from the answer.
         template: Jinja2 source or the name of a built-in one ("gemma3"). stream: an iterator over ChatPiece
         instead.
@@ -235,23 +215,68 @@ class Model:
         ModelError.
         """
         chosen = GenerationOptions.of(options, changes)
-        ids = self.prompt_ids(messages, thinking=thinking, template=template)
-        pieces = ChatStream(self._loop(ids, chosen), self._chat_text(chosen))
+        prompt = self.chat_prompt(messages, thinking=thinking, template=template)
+        pieces = ChatStream(self._loop(prompt, chosen), self._chat_text(chosen))
         return pieces if stream else self._finish(pieces).result
 
-    def logits(self, ids: Iterable[int], positions: Iterable[int] | None = None) -> NDArray[np.float32]:
+    def prompt(self, prompt: PromptLike, template: bool | str = False) -> Prompt:
+        """What generate() computes for `prompt`: token ids, and the media that take the places of some.
+
+        Raises as generate() does.
+        """
+        if isinstance(prompt, Prompt):
+            return prompt
+        texts = isinstance(prompt, str) or is_parts(prompt)
+        if template is not False:
+            if not texts:
+                raise ArgumentTypeError("[generate] prompt: a text expected with template, token ids found")
+            override = template if isinstance(template, str) else None
+            return self.chat_prompt([{"role": "user", "content": prompt}], template=override)
+        if isinstance(prompt, str):
+            return Prompt(self.tokenizer.encode(prompt))
+        return self._prompts.of_parts(prompt) if texts else Prompt(checked_ids(prompt, self._info.n_vocab))  # type: ignore[arg-type]
+
+    def chat_prompt(
+        self, messages: Sequence[Mapping[str, Any]], *, thinking: bool = False, template: str | None = None
+    ) -> Prompt:
+        """What chat() computes for `messages`. Raises as chat() does."""
+        return self._prompts.of_messages(messages, thinking, template)
+
+    def embed_image(
+        self, image: object, *, tokens: int | None = None, detail: str | None = None
+    ) -> NDArray[np.float32]:
+        """The soft tokens of an image (an Image, a path, bytes, a data: URL, a PIL image or an array), [n, hidden]
+        float32: what takes the place of embeddings in a prompt.
+
+        tokens: the budget, 70, 140, 280, 560 or 1120; detail: or "low", "auto", "high". Raises ArgumentError
+        (unreadable, or a model that does not see), FileError, ModelError.
+        """
+        return self._encoder.embed("image", image, poll, tokens=tokens, detail=detail)
+
+    def embed_audio(self, audio: object) -> NDArray[np.float32]:
+        """Soft tokens of sound, [n, hidden] float32; those of clips of 30 s, one after another, where it is longer.
+
+        Raises as embed_image() does.
+        """
+        return self._encoder.embed("audio", audio, poll)
+
+    def logits(self, ids: PromptLike, positions: Iterable[int] | None = None) -> NDArray[np.float32]:
         """The model's float32 logits after each token of `ids`, [len(ids), n_vocab], or of `positions` only.
 
-        Positions may be negative, as in Python. Raises ArgumentError, ContextOverflowError, and
-        MemoryPlanError when the result would take more than half of the memory that is free.
+        `ids` may also be a list of texts and media, or what prompt() makes of one. Positions may be negative, as in
+        Python. Raises ArgumentError, ContextOverflowError, and MemoryPlanError when the result would take more than
+        half of the memory that is free.
         """
-        tokens = checked_ids(ids, self._info.n_vocab)
+        if isinstance(ids, str):
+            raise ArgumentTypeError("[logits] ids: a list of token ids expected, str found")
+        prompt = self.prompt(ids)
+        tokens = prompt.ids
         if not tokens:
             raise ArgumentError("[logits] ids: at least one token expected, 0 found")
         if len(tokens) > self._info.n_ctx:
             message = f"[logits] ids: {len(tokens)} tokens do not fit a context of {self._info.n_ctx}"
             raise ContextOverflowError(message, len(tokens), self._info.n_ctx)
-        rows = list(range(len(tokens))) if positions is None else _rows(positions, len(tokens))
+        rows = list(range(len(tokens))) if positions is None else row_numbers(positions, len(tokens))
         size, free = 4 * len(rows) * self._info.n_vocab, free_memory()
         if size > free // 2:
             raise MemoryPlanError(
@@ -260,7 +285,7 @@ class Model:
             )
         ascending = sorted(set(rows))
         with self._shared.step(None) as (engine, _):
-            found = engine.logits(tokens, ascending, poll)
+            found = engine.logits(tokens, ascending, poll, prompt.media)
         return found if rows == ascending else found[[bisect_left(ascending, row) for row in rows]]
 
     def reset(self) -> None:
@@ -272,7 +297,8 @@ class Model:
         """Frees the model; later calls raise ModelError. Closing twice is fine."""
         with self._shared.lock:
             self._shared.close()
-            self._file = self._tokenizer = None
+            self._file = self._tokenizer = self._prompter = None
+        self._encoder.close()
 
     def __enter__(self) -> Model:
         return self
@@ -286,15 +312,23 @@ class Model:
         state = "closed" if self._shared.closed else f"{self._info.device}, {self._info.compute}"
         return f"Model({self._info.path!r}, {self._info.architecture}, {state})"
 
-    def _loop(self, ids: list[int], options: GenerationOptions) -> TokenLoop:
+    @property
+    def _prompts(self) -> Prompter:
+        vocabulary = self.tokenizer
+        with self._shared.lock:
+            if self._prompter is None:
+                self._prompter = Prompter(vocabulary, self._info.path, self._encoder, poll)
+            return self._prompter
+
+    def _loop(self, prompt: Prompt, options: GenerationOptions) -> TokenLoop:
         vocabulary = self.tokenizer
         sampler = make_sampler(
-            options, self._defaults, self._info.n_vocab, suppress=vocabulary.suppress_ids, prompt=ids
+            options, self._defaults, self._info.n_vocab, suppress=vocabulary.suppress_ids, prompt=prompt.ids
         )
         own = () if options.ignore_eos else vocabulary.stop_ids
         return TokenLoop(
             self._shared,
-            ids,
+            prompt,
             sampler,
             n_ctx=self._info.n_ctx,
             max_tokens=options.max_tokens,
@@ -306,24 +340,6 @@ class Model:
             for _ in stream:
                 pass
         return stream
-
-    def prompt_ids(
-        self, messages: Sequence[Mapping[str, Any]], *, thinking: bool, template: str | None
-    ) -> list[int]:
-        """The prompt's ids; the BOS the template writes is not doubled."""
-        vocabulary = self.tokenizer
-        source = vocabulary.chat_template if template is None else BUILT_IN.get(template, template)
-        if source is None:
-            raise TemplateError(
-                f"[chat] {self._info.path}: a chat template expected, none in this file; pass template= "
-                f"(Jinja2 source, or the built-in {', '.join(map(repr, BUILT_IN))}), or use generate()"
-            )
-        compiled = self._template
-        if compiled is None or compiled.source != source:
-            compiled = self._template = ChatTemplate(source, vocabulary.special_texts)
-        text = compiled.render(messages, thinking=thinking)
-        bos = vocabulary.special_texts.get("bos_token")
-        return vocabulary.encode(text, add_bos=False if bos and text.startswith(bos) else None)
 
     def _chat_text(self, options: GenerationOptions) -> TextSource:
         vocabulary = self.tokenizer
@@ -340,26 +356,3 @@ class Model:
                 stacklevel=3,
             )
 
-
-def _count(name: str, value: object) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise ArgumentTypeError(f"[model] {name}: a whole number expected, {value!r} found")
-    number = operator.index(value)
-    if not 0 < number < 2**31:
-        raise ArgumentError(f"[model] {name}: at least 1 (and below 2^31) expected, {number} found")
-    return number
-
-
-def _rows(positions: Iterable[int], n_tokens: int) -> list[int]:
-    try:
-        plain = [operator.index(position) for position in positions]
-    except TypeError as error:
-        raise ArgumentTypeError(f"[logits] positions: whole numbers expected ({error})") from None
-    if not plain:
-        raise ArgumentError("[logits] positions: at least one expected, 0 found")
-    for position in plain:
-        if not -n_tokens <= position < n_tokens:
-            raise ArgumentError(
-                f"[logits] positions: {-n_tokens} to {n_tokens - 1} expected, {position} found"
-            )
-    return [position % n_tokens for position in plain]

@@ -16,11 +16,13 @@ stream that was closed, or asked for its result, before its end."""
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Token counts. `cached_tokens` of the prompt were taken from the cache of an earlier call."""
+    """Token counts. Of the prompt, `cached_tokens` were taken from the cache of an earlier call and `media_tokens` are
+    soft tokens of images, audio and video."""
 
     prompt_tokens: int
     cached_tokens: int
     completion_tokens: int
+    media_tokens: int = 0
 
     @property
     def total_tokens(self) -> int:
@@ -31,13 +33,15 @@ class Usage:
 class Timings:
     """Wall-clock seconds of the engine's own work.
 
-    Prefill covers the prompt tokens that were not cached and the first sampled token; decode covers the rest.
+    Prefill covers the prompt tokens that were not cached and the first sampled token; decode covers the rest. Reading
+    and encoding media comes before both.
     """
 
     prefill_tokens: int
     prefill_seconds: float
     decode_tokens: int
     decode_seconds: float
+    media_seconds: float = 0.0
 
     @property
     def prefill_tokens_per_second(self) -> float:
@@ -72,7 +76,7 @@ class Completion:
 class Message(dict[str, Any]):
     """One turn of a chat: the dictionary templates and JSON expect, with its fields as attributes."""
 
-    def __init__(self, role: str, content: str, **more: Any) -> None:
+    def __init__(self, role: str, content: object, **more: Any) -> None:
         super().__init__(role=role, content=content, **more)
 
     @property
@@ -144,6 +148,8 @@ class MemoryPlan:
     kv_cache: int
     kv_snapshot: int
     activations: int
+    soft_tokens: int
+    """Of media, on their way into a step."""
     total: int
     host_weights: int
     """Of the weights: tables in host memory that another device reads there."""
@@ -158,6 +164,25 @@ class MemoryPlan:
         """From the core's plan of the same fields."""
         plain = {field.name: getattr(plan, field.name) for field in fields(cls)}
         return cls(**plain | {"places": [PlacePlan.of(place) for place in plan.places]})
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectorInfo:
+    """The file with which a model sees and hears."""
+
+    path: str
+    vision: str | None
+    """The kind of its vision part: "gemma4v" or "gemma4uv"; None: it does not see."""
+    audio: str | None
+    """As vision: "gemma4a" or "gemma4ua"; None: it does not hear."""
+    hidden_size: int
+    """Of its soft tokens: the model's."""
+    file_bytes: int
+
+    def __str__(self) -> str:
+        return f"{self.path}: " + ", ".join(
+            f"{sense} ({kind})" for sense, kind in (("sees", self.vision), ("hears", self.audio)) if kind
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +211,8 @@ class ModelInfo:
     has_tokenizer: bool
     has_chat_template: bool
     memory_plan: MemoryPlan
+    projector: ProjectorInfo | None = None
+    """For images, audio and video; loaded when the first is given, beyond the memory plan."""
 
     def keys(self) -> Iterator[str]:
         return (field.name for field in fields(self))

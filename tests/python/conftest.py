@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_media import FakeEncoder, write_projector
 from media_prompts import KINDS
 from tiny_gguf import write_tiny
+
+import g4cpp._core
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -50,3 +53,18 @@ def path_k(request: pytest.FixtureRequest, tiny: Callable[..., Path]) -> Path:
 def path_e(tiny: Callable[..., Path]) -> Path:
     """One that is causal throughout."""
     return tiny("dense_e", n_ctx=1024)
+
+
+@pytest.fixture
+def fake_encoder(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FakeEncoder]]:
+    """The towers' place taken by FakeEncoder."""
+    monkeypatch.setattr(g4cpp._core, "MediaEncoder", FakeEncoder)
+    FakeEncoder.calls, FakeEncoder.during = [], None
+    yield FakeEncoder
+    FakeEncoder.during = None
+
+
+@pytest.fixture(scope="session")
+def projector(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A projector file of metadata alone, for models of 64."""
+    return write_projector(tmp_path_factory.mktemp("projector") / "mmproj.gguf")

@@ -139,10 +139,10 @@ def model(tiny: Callable[..., Path], template: str) -> Any:
 
 
 def test_one_bos(model: Model) -> None:
-    ids = model.prompt_ids([HI], thinking=False, template=None)
+    ids = model.chat_prompt([HI], thinking=False, template=None).ids
     assert ids.count(model.tokenizer.bos_id or -1) == 1
     assert ids[:2] == [model.tokenizer.bos_id, model.tokenizer.find("<|turn>")]
-    without = model.prompt_ids([HI], thinking=False, template="{{ messages[0].content }}")
+    without = model.chat_prompt([HI], thinking=False, template="{{ messages[0].content }}").ids
     assert without[0] == model.tokenizer.bos_id
 
 
@@ -160,7 +160,7 @@ def test_chat(model: Model) -> None:
 def test_generate_with_template_reads_a_user_turn(model: Model) -> None:
     wrapped = model.generate("Hi", template=True, max_tokens=6, temperature=0)
     assert wrapped.tokens == model.chat([HI], max_tokens=6, temperature=0).tokens
-    assert wrapped.usage.prompt_tokens == len(model.prompt_ids([HI], thinking=False, template=None))
+    assert wrapped.usage.prompt_tokens == len(model.chat_prompt([HI], thinking=False, template=None).ids)
     with pytest.raises(ArgumentError, match="a text expected with template"):
         model.generate([1, 2], template=True)
 
@@ -173,7 +173,7 @@ def test_a_file_without_a_template(tiny: Callable[..., Path]) -> None:
             Conversation(model).check()
         assert model.chat([HI], template="gemma3", max_tokens=2).usage.completion_tokens <= 2
         turn = model.tokenizer.find("<start_of_turn>")
-        assert model.prompt_ids([HI], thinking=False, template="gemma3")[:2] == [model.tokenizer.bos_id, turn]
+        assert model.chat_prompt([HI], thinking=False, template="gemma3").ids[:2] == [model.tokenizer.bos_id, turn]
 
 
 def test_conversation(model: Model) -> None:

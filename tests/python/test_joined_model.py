@@ -112,5 +112,5 @@ def test_the_real_model() -> None:
         timings = model.generate("Water is", max_tokens=32, temperature=0, ignore_eos=True).timings
         seconds = time.perf_counter() - began
         assert timings.prefill_seconds + timings.decode_seconds == pytest.approx(seconds, rel=0.03)
-        ids = model.prompt_ids([{"role": "user", "content": "Hi"}], thinking=False, template=gemma3_270m.TEMPLATE)
+        ids = model.chat_prompt([{"role": "user", "content": "Hi"}], thinking=False, template=gemma3_270m.TEMPLATE).ids
         assert model.tokenizer.find("<start_of_turn>") in ids

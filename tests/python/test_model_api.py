@@ -162,7 +162,7 @@ def test_logits_positions(dense: Model, positions: Any) -> None:
         dense.logits(range(9), positions=positions)
 
 
-@pytest.mark.parametrize("ids", [[], [419], [-1], [2, 2**40], ["a"], "abc", 7, [None], [1.0]])
+@pytest.mark.parametrize("ids", [[], [419], [-1], [2, 2**40], "abc", 7, [None], [1.0]])
 def test_ids_that_are_none(dense: Model, ids: Any) -> None:
     for call in (dense.logits, dense.generate):
         if not (isinstance(ids, str) and call == dense.generate):

@@ -24,6 +24,7 @@ SPECIAL = [
     "<|think|>", "<|tool>", "<tool|>", "<|tool_call>", "<tool_call|>",
     "<|tool_response>", "<tool_response|>", '<|"|>',
 ]  # fmt: skip
+MEDIA_MARKS = ["<|image>", "<|image|>", "<image|>", "<|audio>", "<|audio|>", "<audio|>", "<|video|>"]
 SPECIAL_GEMMA3 = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "<start_of_turn>", "<end_of_turn>"]
 WORDS = [
     "▁the",
@@ -55,9 +56,9 @@ class Vocabulary:
         return self.tokens.index(text)
 
 
-def vocabulary(kind: str) -> Vocabulary:
+def vocabulary(kind: str, media: bool = False) -> Vocabulary:
     """Special tokens, 256 bytes, the printable ASCII characters, a few Greek ones, and WORDS with the merges
-    to them."""
+    to them; `media` adds the marks of images, audio and video at the end."""
     special = SPECIAL_GEMMA3 if kind == "gemma3" else SPECIAL
     user_defined = {"<|channel>", "<channel|>", "<|tool_call>", "<tool_call|>", "<|tool_response>", '<|"|>'}
     tokens = [*special, *(f"<0x{byte:02X}>" for byte in range(256))]
@@ -71,7 +72,10 @@ def vocabulary(kind: str) -> Vocabulary:
             left += right
             if left not in pieces:
                 pieces.append(left)
-    return Vocabulary(tokens + pieces, types + [NORMAL] * len(pieces), list(merges))
+    marks = MEDIA_MARKS if media else []
+    return Vocabulary(
+        tokens + pieces + marks, types + [NORMAL] * len(pieces) + [CONTROL] * len(marks), list(merges)
+    )
 
 
 def write_tiny(
@@ -84,13 +88,14 @@ def write_tiny(
     template: str | None = None,
     with_vocabulary: bool = True,
     with_tensors: bool = True,
+    media: bool = False,
     extra: Mapping[str, Any] | None = None,
     edit: Mapping[str, Array] | None = None,
 ) -> Path:
     """Writes one file. `extra` adds keys (int, float, str, list of int); `edit` replaces tensors by name."""
     arch = "gemma3" if kind == "gemma3" else "gemma4"
     writer = gguf.GGUFWriter(str(path), arch)
-    vocab = vocabulary(kind)
+    vocab = vocabulary(kind, media)
     shapes = _Shapes(kind, len(vocab.tokens))
     _write_keys(writer, shapes, n_ctx)
     if with_vocabulary:

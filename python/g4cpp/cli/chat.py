@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -18,6 +18,7 @@ from g4cpp.cli.common import (
     KvOption,
     MaxTokensOption,
     MinPOption,
+    MmprojOption,
     ModelOption,
     RepackOption,
     RepetitionOption,
@@ -32,16 +33,26 @@ from g4cpp.cli.common import (
     note,
     write,
 )
-from g4cpp.errors import ContextOverflowError, FileError
+from g4cpp.cli.media import AudioOption, ImageOption, ImageTokensOption, VideoOption, media_parts, medium, told
+from g4cpp.errors import ContextOverflowError, FileError, G4Error
 
 if TYPE_CHECKING:
     from g4cpp.chat import Conversation
+    from g4cpp.media.content import Medium
 
-HELP = "/reset forgets the conversation, /exit (or Ctrl-D) leaves, Ctrl-C stops an answer, /help shows this"
+HELP = (
+    "/image FILE, /audio FILE and /video FILE go with the next message, /reset forgets the conversation, "
+    "/exit (or Ctrl-D) leaves, Ctrl-C stops an answer, /help shows this"
+)
 
 
 def chat(
     model: ModelOption = None,
+    image: ImageOption = None,
+    video: VideoOption = None,
+    audio: AudioOption = None,
+    image_tokens: ImageTokensOption = None,
+    mmproj: MmprojOption = None,
     system: Annotated[str | None, typer.Option("--system", help="System message.")] = None,
     thinking: Annotated[
         bool, typer.Option("--thinking", help="Let the model think first; thoughts are dim.")
@@ -68,7 +79,7 @@ def chat(
     n_ctx: ContextOption = "auto",
     debug: DebugOption = False,
 ) -> None:
-    """Chat. Reads one message per line; answers stream as they come."""
+    """Chat. Reads one message per line; answers stream as they come. Media go with the first message."""
     from g4cpp.chat import Conversation
 
     source = _template(template)
@@ -83,30 +94,59 @@ def chat(
         "seed": seed,
         "stop": stop or (),
     }
-    with load(choice.path, device, compute, threads, n_ctx, repack, gpu_layers, device_map, kv_dtype) as loaded:
+    attached = media_parts(image, video, audio, image_tokens)
+    placing = (gpu_layers, device_map, kv_dtype, mmproj)
+    with told(), load(choice.path, device, compute, threads, n_ctx, repack, *placing) as loaded:
         talk = Conversation(loaded, system=system, thinking=thinking, template=source or choice.template)
         talk.check()
+        if attached:
+            loaded.prompt(attached)
         if sys.stdin.isatty():
             note(HELP)
         while (line := _read_line()) is not None:
+            command = line.split()[0] if line.startswith("/") else ""
             if line == "/exit":
                 break
             if line == "/reset":
                 talk.reset()
+                attached = []
                 note("a new conversation")
             elif line == "/help":
                 note(HELP)
-            elif line.startswith("/"):
-                note(f"no command {line.split()[0]}; {HELP}")
+            elif command in _MEDIA:
+                attached += _attach(talk, _MEDIA[command], line.removeprefix(command).strip(), image_tokens)
+            elif command:
+                note(f"no command {command}; {HELP}")
             elif line:
-                _answer(talk, line, options)
+                _answer(talk, [*attached, line] if attached else line, options)
+                attached = []
 
 
-def _answer(talk: Conversation, line: str, options: dict[str, Any]) -> None:
+_MEDIA: dict[str, Literal["image", "audio", "video"]] = {"/image": "image", "/audio": "audio", "/video": "video"}
+
+
+def _attach(
+    talk: Conversation, kind: Literal["image", "audio", "video"], path: str, image_tokens: int | None
+) -> list[Medium]:
+    """The medium, encoded at once so that what is wrong with it is told now; none when something is."""
+    try:
+        found = medium(kind, path, image_tokens)
+        prompt = talk.model.prompt([found])
+    except G4Error as error:
+        note(str(error))
+        return []
+    except KeyboardInterrupt:
+        note("stopped")
+        return []
+    note(f"{path}: {prompt.n_media_tokens} tokens, with the next message")
+    return [found]
+
+
+def _answer(talk: Conversation, content: object, options: dict[str, Any]) -> None:
     """Streams one answer; Ctrl-C ends it and keeps the conversation."""
     thinking = False
     try:
-        for piece in talk.ask(line, **options):
+        for piece in talk.ask(content, **options):
             if thinking != (piece.kind == "thinking"):
                 thinking = not thinking
                 _thought("", begins=thinking)

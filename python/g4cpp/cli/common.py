@@ -6,7 +6,7 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -58,6 +58,10 @@ SeedOption = Annotated[int | None, typer.Option("--seed", help="Same seed, same 
 StopOption = Annotated[
     list[str] | None, typer.Option("--stop", help="Text that ends the output; repeatable.")
 ]
+MmprojOption = Annotated[
+    str | None,
+    typer.Option("--mmproj", help="Projector file, to see and hear with; by default one beside the model; none: no."),
+]
 
 
 def load(
@@ -70,6 +74,7 @@ def load(
     gpu_layers: str,
     device_map: str | None,
     kv_dtype: str,
+    mmproj: str | None = None,
 ) -> Model:
     """The model, with the context size and the number of layers parsed."""
     from g4cpp.model import Model
@@ -88,7 +93,12 @@ def load(
         device_map=device_map,
         kv_dtype=kv_dtype,
         progress=True,
+        mmproj=parse_mmproj(mmproj),
     )
+
+
+def parse_mmproj(given: str | None) -> str | Literal[False] | None:
+    return False if given == "none" else given
 
 
 def parse_context(text: str) -> int:

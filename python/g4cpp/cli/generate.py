@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +19,7 @@ from g4cpp.cli.common import (
     KvOption,
     MaxTokensOption,
     MinPOption,
+    MmprojOption,
     ModelOption,
     RepackOption,
     RepetitionOption,
@@ -32,12 +34,18 @@ from g4cpp.cli.common import (
     print_json,
     write,
 )
+from g4cpp.cli.media import AudioOption, ImageOption, ImageTokensOption, VideoOption, media_parts, told
 from g4cpp.errors import ArgumentError
 
 
 def generate(
     prompt: Annotated[str | None, typer.Argument(help="The prompt; - or none reads it from stdin.")] = None,
     model: ModelOption = None,
+    image: ImageOption = None,
+    video: VideoOption = None,
+    audio: AudioOption = None,
+    image_tokens: ImageTokensOption = None,
+    mmproj: MmprojOption = None,
     raw: Annotated[
         bool, typer.Option("--raw", help="Continue the bare text, without the chat template.")
     ] = False,
@@ -60,10 +68,12 @@ def generate(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Generate text. With a chat model the prompt becomes a user turn, unless --raw."""
+    """Generate text. With a chat model the prompt becomes a user turn, unless --raw. Media come before its text."""
+    media = media_parts(image, video, audio, image_tokens)
     text = _prompt(prompt)
     choice = choose(model, max_tokens)
-    with load(choice.path, device, compute, threads, n_ctx, repack, gpu_layers, device_map, kv_dtype) as loaded:
+    placing = (gpu_layers, device_map, kv_dtype, mmproj)
+    with told(), load(choice.path, device, compute, threads, n_ctx, repack, *placing) as loaded:
         template = loaded.info.has_chat_template and not raw
         options: dict[str, Any] = {
             "max_tokens": choice.max_tokens,
@@ -75,8 +85,9 @@ def generate(
             "seed": seed,
             "stop": stop or (),
         }
-        # As token ids, because a text would bring the hint about chat() that --raw has answered.
-        source: str | list[int] = text if template else loaded.tokenize(text)
+        content = [*media, text] if media else text
+        # As a prompt, because a text would bring the hint about chat() that --raw has answered.
+        source = content if template else loaded.prompt(content)
         pieces = loaded.generate(source, stream=True, template=template, **options)
         for piece in pieces:
             if not as_json:
@@ -90,11 +101,7 @@ def generate(
                 "text": out.text,
                 "tokens": out.tokens,
                 "finish_reason": out.finish_reason,
-                "usage": {
-                    "prompt_tokens": out.usage.prompt_tokens,
-                    "cached_tokens": out.usage.cached_tokens,
-                    "completion_tokens": out.usage.completion_tokens,
-                },
+                "usage": asdict(out.usage),
                 "timings": out.timings.to_dict(),
                 "model": loaded.info.path,
             }

@@ -5,6 +5,7 @@ Loads no weights; works on files with a part of a model.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,10 +21,12 @@ from g4cpp.cli.common import (
     GpuLayersOption,
     JsonOption,
     KvOption,
+    MmprojOption,
     choose,
     console,
     human_bytes,
     parse_context,
+    parse_mmproj,
     plain_table,
     print_json,
 )
@@ -31,6 +34,7 @@ from g4cpp.errors import MemoryPlanError, ModelError
 
 if TYPE_CHECKING:
     from g4cpp import _core
+    from g4cpp.media.projector import Found
     from g4cpp.types import MemoryPlan
 
 _LONGEST_ARRAY, _LONGEST_TEXT = 64, 100
@@ -46,16 +50,20 @@ def info(
     device: DeviceOption = "auto",
     gpu_layers: GpuLayersOption = "auto",
     device_map: DeviceMapOption = None,
+    mmproj: MmprojOption = None,
     tensors: Annotated[bool, typer.Option("--tensors/--no-tensors", help="Show the tensor table.")] = True,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Show a file's metadata, tensors and memory plan."""
+    """Show a file's metadata, tensors and memory plan, and the projector it would see and hear with."""
     from g4cpp.files import open_gguf
     from g4cpp.info import count_formats
+    from g4cpp.loading import media_room
     from g4cpp.placing import parse_device_map, parse_gpu_layers
 
-    opened = open_gguf(choose(file).path)
+    path = choose(file).path
+    opened = open_gguf(path)
+    projector = _projector(path, opened, mmproj)
     plan = _plan(
         opened,
         compute=compute,
@@ -64,6 +72,7 @@ def info(
         device=device,
         n_gpu_layers=parse_gpu_layers(gpu_layers),
         device_map=parse_device_map(device_map),
+        max_media_span=media_room(projector),
     )
     facts = {
         "path": opened.path,
@@ -76,7 +85,13 @@ def info(
     metadata = {key: _value(opened, key) for key in keys}
     if as_json:
         print_json(
-            {**facts, "metadata": metadata, "tensors": _tensor_rows(opened), "memory_plan": _plan_json(plan)}
+            {
+                **facts,
+                "metadata": metadata,
+                "tensors": _tensor_rows(opened),
+                "memory_plan": _plan_json(plan),
+                "projector": asdict(projector.info) if projector.info else None,
+            }
         )
         return
     parts = f" in {opened.n_parts} parts" if opened.n_parts > 1 else ""
@@ -97,7 +112,18 @@ def info(
         out.print(table)
         out.print()
     out.print(f"tensors: {formats or 'none'}")
+    out.print(f"projector: {projector.info or 'none: ' + projector.reason}")
     out.print(_plan_text(plan))
+
+
+def _projector(path: Path, file: _core.GgufFile, mmproj: str | None) -> Found:
+    """The model's, or what a projector file itself says."""
+    from g4cpp.loading import projector_of
+    from g4cpp.media.projector import ARCHITECTURE, Found, describe_projector
+
+    if file.get("general.architecture") == ARCHITECTURE:
+        return Found(file, describe_projector(file))
+    return projector_of(path, file, parse_mmproj(mmproj))
 
 
 def _plan(file: _core.GgufFile, **options: Any) -> MemoryPlan | str:
@@ -121,7 +147,10 @@ def _plan_text(plan: MemoryPlan | str) -> Any:
     from g4cpp.placing import place_text
 
     table = plain_table(f"memory plan, context of {plan.n_ctx}", ">size")
-    for name in ("weights", "kv_cache", "kv_snapshot", "activations", "total", "available"):
+    names = ["weights", "kv_cache", "kv_snapshot", "activations", "total", "available"]
+    if plan.soft_tokens:
+        names.insert(4, "soft_tokens")
+    for name in names:
         table.add_row(name.replace("_", " "), human_bytes(getattr(plan, name)))
         if name == "weights" and plan.host_weights:
             table.add_row("  of it tables in host memory", human_bytes(plan.host_weights))
@@ -138,8 +167,6 @@ def _plan_text(plan: MemoryPlan | str) -> Any:
 
 
 def _plan_json(plan: MemoryPlan | str) -> Any:
-    from dataclasses import asdict
-
     return {"error": plan} if isinstance(plan, str) else asdict(plan)
 
 
