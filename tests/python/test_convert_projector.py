@@ -45,7 +45,7 @@ def name_map() -> gguf.TensorNameMap:
 
 def gguf_name(source: str) -> str:
     """The file's name of a checkpoint's tensor."""
-    base, dot, suffix = source.rpartition(".")
+    base, _, suffix = source.rpartition(".")
     if suffix not in ("weight", "bias", *BOUNDS):
         base, suffix = source, "" if "std_" in source else "weight"
     known = base.removesuffix(".linear")
@@ -259,11 +259,10 @@ def refused(folder: Path, match: str, together: bool = False) -> None:
     """The conversion raises ConversionError with `match` on one line, and writes nothing."""
     out = folder.parent / "out"
     out.mkdir(exist_ok=True)
+    outputs: dict[str, Any] = {"out": out / "m.gguf", "mmproj": out / "mm.gguf"}
+    run = convert if together else convert_projector
     with pytest.raises(ConversionError, match=match) as caught:
-        if together:
-            convert(folder, out / "m.gguf", progress=False, mmproj=out / "mm.gguf")
-        else:
-            convert_projector(folder, out / "mm.gguf", progress=False)
+        run(folder, progress=False, **(outputs if together else {"out": out / "mm.gguf"}))
     assert "\n" not in str(caught.value)
     assert str(caught.value).startswith("[convert] ")
     assert list(out.iterdir()) == []

@@ -13,7 +13,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from checkpoints import CHAT, CONTROL, K_IS_V, SHARED_SETTINGS, draw_weights, save_tokenizer
+from checkpoints import K_IS_V, SHARED_SETTINGS, draw_weights, save_tokenizer
+from multimodal_checkpoints import TOKEN_IDS
 
 if TYPE_CHECKING:
     import torch
@@ -26,13 +27,6 @@ TEXT: dict[str, Any] = {
 }
 VISION: dict[str, Any] = {"mm_embed_dim": 256, "output_proj_dims": 256, "mm_posemb_size": 1120}
 AUDIO: dict[str, Any] = {"audio_embed_dim": 640}
-TOKEN = {text: id for id, text in enumerate([*CONTROL, *CHAT])}
-TOKEN_IDS = {
-    "boi_token_id": TOKEN["<|image>"], "eoi_token_id": TOKEN["<image|>"],
-    "image_token_id": TOKEN["<|image|>"], "video_token_id": TOKEN["<|video|>"],
-    "boa_token_id": TOKEN["<|audio>"], "eoa_token_index": TOKEN["<audio|>"],
-    "audio_token_id": TOKEN["<|audio|>"],
-}  # fmt: skip
 
 
 def make_unified(out_dir: Path, seed: int = 7, **text: Any) -> Path:
