@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from g4cpp.chat import Conversation
     from g4cpp.errors import G4Error
+    from g4cpp.media.sources import Audio, Image, Video
     from g4cpp.model import Model
     from g4cpp.options import GenerationOptions
     from g4cpp.tokenizer import Tokenizer
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Audio": "g4cpp.media.sources",
+    "Image": "g4cpp.media.sources",
+    "Video": "g4cpp.media.sources",
     "Model": "g4cpp.model",
     "Conversation": "g4cpp.chat",
     "Tokenizer": "g4cpp.tokenizer",
@@ -38,16 +42,19 @@ _HOMES = {
 }
 
 __all__ = [
+    "Audio",
     "ChatCompletion",
     "ChatPiece",
     "Completion",
     "Conversation",
     "G4Error",
     "GenerationOptions",
+    "Image",
     "Message",
     "Model",
     "ModelInfo",
     "Tokenizer",
+    "Video",
     "__version__",
 ]
 

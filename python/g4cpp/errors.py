@@ -63,3 +63,11 @@ class ConversionError(G4Error, ValueError):
 
 class TemplateError(G4Error, ValueError):
     """A chat template is absent, malformed, or refused the messages."""
+
+
+class MediaError(G4Error, ValueError):
+    """An image, a sound or a video that cannot be read: corrupt, empty, too large, or of an unknown format."""
+
+
+class MissingExtraError(G4Error, ImportError):
+    """A library of an optional extra is not installed; the message names the extra."""
