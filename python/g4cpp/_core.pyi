@@ -249,3 +249,42 @@ def tensor_table(file: GgufFile) -> list[tuple[str, list[int], bool]]:
 
     Raises ModelError when the metadata describe no model this engine runs.
     """
+
+# --- media ------------------------------------------------------------------------------------------------------------
+
+class VisionInfo:
+    projector: str  # "gemma4v", "gemma4uv"
+    patch_size: int  # pixels of a patch's side
+    pooling: int  # patches of a soft token's side
+    max_position: int  # the longest side of an image, in patches
+
+class AudioInfo:
+    projector: str  # "gemma4a", "gemma4ua"
+    n_features: int  # values of a frame: log-mel bins, or samples of 16 kHz
+
+class MediaEncoder:
+    """A loaded projector file (`mmproj`): turns images and sound into soft tokens. Calls from several threads take turns.
+
+    Raises ModelError, DeviceError (towers run on the CPU), ArgumentError.
+    """
+
+    def __init__(self, file: GgufFile, *, device: str = "auto", compute: str = "auto", n_threads: int = 0) -> None: ...
+    hidden_size: int  # of the soft tokens: the text model's
+    device: str
+    compute: str
+    n_threads: int
+    vision: VisionInfo | None
+    audio: AudioInfo | None
+    def encode_image(
+        self, patches: NDArray[np.float32], cols: int, rows: int, poll: Poll | None = None
+    ) -> NDArray[np.float32]:
+        """Soft tokens [cols * rows / pooling^2, hidden_size] of the patches [rows * cols, 3 * patch_size^2] of an image.
+
+        Patches as transformers' image processor gives them, without padding: row after row of the grid, channels
+        innermost, values from 0 to 1. Raises ArgumentError: no vision tower, another shape, a side that is no multiple of
+        `pooling` or longer than `max_position`; what `poll`, called between steps, raises."""
+    def encode_audio(self, features: NDArray[np.float32], poll: Poll | None = None) -> NDArray[np.float32]:
+        """Soft tokens [tokens, hidden_size] of the frames [frames, n_features] of one clip, without padding: a quarter as
+        many tokens as log-mel frames, rounded up, or one for each frame of samples.
+
+        Raises ArgumentError: no audio tower, another shape, no frames; what `poll`, called between steps, raises."""

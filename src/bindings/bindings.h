@@ -20,6 +20,7 @@ void bind_quant(py::module_& m);
 void bind_tokenizer(py::module_& m);
 void bind_sampler(py::module_& m);
 void bind_engine(py::module_& m);
+void bind_media(py::module_& m);
 
 using FloatArray = py::array_t<float, py::array::c_style | py::array::forcecast>;
 using ByteArray = py::array_t<uint8_t, py::array::c_style>;

@@ -11,4 +11,5 @@ PYBIND11_MODULE(_core, m) {
   g4::bind_tokenizer(m);
   g4::bind_sampler(m);
   g4::bind_engine(m);
+  g4::bind_media(m);
 }

@@ -32,24 +32,25 @@ Tensor Weights::load(const std::string& name, int place, WeightUse use) {
   G4_CHECK(entry != table_.end(), name);
   const TensorSpec& spec = entry->second;
   const GgufTensor* tensor = file_->find_tensor(name);
+  const Shape& expected = spec.file_shape.rank() ? spec.file_shape : spec.shape;
   if (!tensor) {
     if (!spec.required) return {};
-    fail<ModelError>("weights", name, ": missing; ", spec.shape.str(), " expected");
+    fail<ModelError>("weights", name, ": missing; ", expected.str(), " expected");
   }
-  if (!(tensor->shape == spec.shape))
-    fail<ModelError>("weights", name, ": ", spec.shape.str(), " expected, ", tensor->shape.str(), " found");
+  if (!(tensor->shape == expected))
+    fail<ModelError>("weights", name, ": ", expected.str(), " expected, ", tensor->shape.str(), " found");
   if (tensor->dtype == DType::I32) fail<ModelError>("weights", name, ": a weight format expected, I32 found");
   if (spec.use == WeightUse::Vector)
     for (float x : float_values(*tensor, spec.shape.elements()))
       if (!std::isfinite(x)) fail<ModelError>("weights", name, ": holds a value that is not finite");
-  DeviceWeights imported = import_({tensor->dtype, tensor->shape, use, tensor->data, file_, true, place});
+  DeviceWeights imported = import_({tensor->dtype, spec.shape, use, tensor->data, file_, true, place});
   buffers_.push_back(std::move(imported.buffer));
   const auto bytes = static_cast<int64_t>(tensor->data.size());
   Share& share = shares_[place];
   (imported.on_host ? share.host_bytes : share.bytes) += bytes;
   if (!imported.on_host) share.largest = std::max(share.largest, bytes);
   if (counted_.insert(name).second) parameters_ += tensor->shape.elements();
-  Tensor loaded(tensor->dtype, tensor->shape, buffers_.back().get(), 0);
+  Tensor loaded(tensor->dtype, spec.shape, buffers_.back().get(), 0);
   loaded.layout = imported.layout;
   return loaded;
 }

@@ -19,6 +19,7 @@ struct TensorSpec {
   Shape shape;  // slowest first
   bool required = true;
   WeightUse use = WeightUse::Matrix;  // a vector (norms, scales) is F32, others may have any weight format
+  Shape file_shape = {};              // where the file's differs: as many elements
 };
 
 class Weights {

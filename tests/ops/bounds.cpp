@@ -39,6 +39,12 @@ Bound norm(DType out, int64_t n) {
   return bound(out, relative, 0, relative * relative);
 }
 
+Bound centred_norm(DType out, int64_t n, double x_max, double deviation, double w_max) {
+  const double relative = (4 + std::sqrt(static_cast<double>(n))) * u;
+  const double centred = relative * (1 + x_max / deviation);
+  return bound(out, relative, (3 * relative + centred) * w_max, centred * centred);
+}
+
 Bound softmax_mean(DType out, int64_t d, int64_t n, double scaled_q_norm, double k_norm, double v_max) {
   const double score = 2 * std::sqrt(static_cast<double>(d)) * u * scaled_q_norm * k_norm;
   const double relative = 4 * score + (8 + 2 * std::sqrt(static_cast<double>(n))) * u;

@@ -30,6 +30,9 @@ Bound transcendental(DType out, double limit);
 Bound product(DType out, int64_t k, double x_norm, double w_norm);
 // Square root of a mean of n squares, two products: all terms positive, so the error is relative.
 Bound norm(DType out, int64_t n);
+// The same after a mean of numbers up to x_max is taken away, which leaves rows of at least this deviation and, divided
+// by it, numbers up to 4; then a product with weights up to w_max and a sum.
+Bound centred_norm(DType out, int64_t n, double x_max, double deviation, double w_max);
 // Softmax over n scores with rows of norms q and k, then a mean of values up to `v_max`.
 Bound softmax_mean(DType out, int64_t d, int64_t n, double scaled_q_norm, double k_norm, double v_max);
 // Two rounded products and their sum, of numbers up to x_max.

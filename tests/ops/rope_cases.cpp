@@ -62,6 +62,23 @@ OpCase rope_case(DType x, DType table, DType inner, DType out, int64_t tokens, i
   return c;
 }
 
+// Each part of a head has its own row of the table.
+OpCase parts_case(DType x, DType inner, DType out, int64_t tokens, int64_t heads, int64_t parts, int64_t d,
+                  Layout layout) {
+  OpCase c;
+  c.op = "rope";
+  c.format = name(x);
+  c.n_tokens = tokens;
+  c.label = concat("rope ", name(x), " ", tokens, "x", heads, "x", parts, "x", d / parts, " inner ", name(inner),
+                   " -> ", name(out), " ", text(layout));
+  c.build = [=](Builder& builder) {
+    const Var v = builder.tokens(uniform(builder.random, x, {tokens, heads, d}, -8, 8), layout);
+    const Var turn = builder.tokens(uniform(builder.random, x, {tokens, parts, d / parts}, -1, 1), layout);
+    builder.output(rope(v, turn, inner, builder.out(out)), rotation(out, 8));
+  };
+  return c;
+}
+
 }  // namespace
 
 OpCases rope_cases() {
@@ -84,6 +101,13 @@ OpCases rope_cases() {
       for (const int64_t tokens : {1, 7})
         cases.push_back(
             rope_case(DType::BF16, DType::BF16, DType::BF16, DType::BF16, tokens, tokens == 1 ? 8 : 3, d, layout));
+    for (const DType x : kFloats)
+      for (const DType out : kFloats)
+        for (const int64_t d : {64, 72, 12}) cases.push_back(parts_case(x, DType::F32, out, 5, 3, 2, d, layout));
+    cases.push_back(parts_case(DType::F32, DType::F32, DType::F32, 33, 2, 3, 18, layout));
+    cases.push_back(parts_case(DType::F32, DType::F32, DType::F32, 3, 2, 1, 64, layout));
+    for (const int64_t d : {64, 72})
+      cases.push_back(parts_case(DType::BF16, DType::BF16, DType::BF16, 7, 12, 2, d, layout));
     cases.push_back(rope_case(DType::F16, DType::BF16, DType::BF16, DType::F32, 3, 2, 34, layout));
     cases.push_back(rope_case(DType::F16, DType::F16, DType::F16, DType::F16, 3, 2, 34, layout));
     cases.push_back(rope_case(DType::BF16, DType::BF16, DType::BF16, DType::BF16, 33, 16, 256, layout));

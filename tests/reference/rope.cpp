@@ -25,20 +25,23 @@ void rope_table(const OpCall& call) {
 }
 
 void rope(const OpCall& call) {
-  const Tensor& x = call.inputs[0];
+  const Tensor &x = call.inputs[0], &turns = call.inputs[1];
   const DType inner = params<RopeParams>(call).inner;
   const auto r = [inner](double value) { return round_to(inner, value); };
-  const int64_t heads = x.shape[1];
-  const auto half = static_cast<size_t>(x.shape[2] / 2);
+  const int64_t heads = x.shape[1], parts = turns.shape.rank() == 3 ? turns.shape[1] : 1;
+  const auto half = static_cast<size_t>(x.shape[2] / parts / 2);
   for (int64_t row = 0; row < x.shape[0] * heads; ++row) {
     const Row in = read_row(x, row);
-    const Row table = read_row(call.inputs[1], row / heads);
     Row out(in.size());
-    for (size_t i = 0; i < half; ++i) {
-      const double cosine = table[i];
-      const double sine = table[half + i];
-      out[i] = r(in[i] * cosine) - r(in[i + half] * sine);
-      out[i + half] = r(in[i + half] * cosine) + r(in[i] * sine);
+    for (int64_t part = 0; part < parts; ++part) {
+      const Row table = read_row(turns, row / heads * parts + part);
+      const size_t begin = static_cast<size_t>(part) * 2 * half;
+      for (size_t i = begin; i < begin + half; ++i) {
+        const double cosine = table[i - begin];
+        const double sine = table[half + i - begin];
+        out[i] = r(in[i] * cosine) - r(in[i + half] * sine);
+        out[i + half] = r(in[i + half] * cosine) + r(in[i] * sine);
+      }
     }
     write_row(call.outputs[0], row, out);
   }

@@ -1,9 +1,10 @@
-// embed, gather_rows, rms_norm, router_topk, top_k: a row at a time.
+// embed, gather_rows, group_mean, layer_norm, rms_norm, router_topk, top_k: a row at a time.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 
 #include "ops/embed.h"
+#include "ops/layer_norm.h"
 #include "ops/rms_norm.h"
 #include "ops/router_topk.h"
 #include "ops/top_k.h"
@@ -28,6 +29,38 @@ void gather_rows(const OpCall& call) {
   for (size_t i = 0; i < indices.size(); ++i)
     std::memcpy(row_bytes_at(out, static_cast<int64_t>(i)), row_bytes_at(call.inputs[0], indices[i]),
                 static_cast<size_t>(row_bytes(out.dtype, out.shape[-1])));
+}
+
+void group_mean(const OpCall& call) {
+  const Tensor& x = call.inputs[0];
+  for (int64_t n = 0; n < x.shape[0]; ++n) {
+    Row mean(static_cast<size_t>(x.shape[2]));
+    for (int64_t k = 0; k < x.shape[1]; ++k) {
+      const Row row = read_row(x, n * x.shape[1] + k);
+      for (size_t i = 0; i < mean.size(); ++i) mean[i] += row[i];
+    }
+    for (double& value : mean) value /= static_cast<double>(x.shape[1]);
+    write_row(call.outputs[0], n, mean);
+  }
+}
+
+void layer_norm(const OpCall& call) {
+  const Tensor& x = call.inputs[0];
+  for (int64_t r = 0; r < x.shape.rows(); ++r) {
+    Row row = read_row(x, r);
+    const auto count = static_cast<double>(row.size());
+    double sum = 0, squares = 0;
+    for (double value : row) sum += value;
+    for (double& value : row) value -= sum / count;
+    for (double value : row) squares += value * value;
+    const double root = std::sqrt(squares / count + params<LayerNormParams>(call).eps);
+    for (double& value : row) value /= root;
+    for (size_t input = 1; input < call.inputs.size(); ++input) {
+      const Row other = read_row(call.inputs[input], 0);
+      for (size_t i = 0; i < row.size(); ++i) row[i] = input == 1 ? row[i] * other[i] : row[i] + other[i];
+    }
+    write_row(call.outputs[0], r, row);
+  }
 }
 
 void rms_norm(const OpCall& call) {

@@ -11,24 +11,32 @@ static bool supports(const CpuCall& call) {
 
 static int64_t workspace(const CpuCall& call) { return row_scratch(call, call.out[0].cols, 4); }
 
+// One part of a head; `direct` and `crossed`, n floats each, lie side by side.
+static void turn(const float* values, const float* table, int64_t n, DType inner, float* direct, float* crossed) {
+  const int64_t half = n / 2;
+  const float *cosines = table, *sines = table + half;
+  for (int64_t i = 0; i < half; ++i) {
+    direct[i] = values[i] * cosines[i];
+    direct[half + i] = values[half + i] * cosines[i];
+    crossed[i] = -(values[half + i] * sines[i]);
+    crossed[half + i] = values[i] * sines[i];
+  }
+  round_floats(direct, inner, 2 * n);
+  for (int64_t i = 0; i < n; ++i) direct[i] += crossed[i];
+}
+
 static void launch(const CpuCall& call) {
   const DType inner = static_cast<const RopeParams*>(call.params)->inner;
   const KernelTensor &x = call.in[0], &table = call.in[1], &out = call.out[0];
-  const int64_t n = out.cols, half = n / 2, heads = out.dim[1];
+  const int64_t n = out.cols, heads = out.dim[1], parts = table.rank == 3 ? table.dim[1] : 1, part = n / parts;
   for_rows(call, out.rows, n, 4, [&](int64_t r, float* buffer) {
-    float *direct = buffer + n, *crossed = buffer + 2 * n;
+    float* turned = buffer + n;  // a part's results, where its products were
     const float* values = floats_of(x, r, buffer);
-    const float* cosines = floats_of(table, r / heads, buffer + 3 * n);
-    const float* sines = cosines + half;
-    for (int64_t i = 0; i < half; ++i) {
-      direct[i] = values[i] * cosines[i];
-      direct[half + i] = values[half + i] * cosines[i];
-      crossed[i] = -(values[half + i] * sines[i]);
-      crossed[half + i] = values[i] * sines[i];
+    for (int64_t p = 0; p < parts; ++p) {
+      const float* angles = floats_of(table, r / heads * parts + p, buffer + 3 * n);
+      turn(values + p * part, angles, part, inner, turned + p * part, turned + (p + 1) * part);
     }
-    round_floats(direct, inner, 2 * n);  // direct and crossed lie side by side
-    for (int64_t i = 0; i < n; ++i) direct[i] += crossed[i];
-    store_floats(direct, out.row(r), out.dtype, n);
+    store_floats(turned, out.row(r), out.dtype, n);
   });
 }
 

@@ -33,8 +33,10 @@ __global__ void __launch_bounds__(kThreads)
   store_piece(to, out.dtype, high, b);
 }
 
+// One turn of the whole head: not the parts of an image's two positions.
 bool supports(const Call& call) {
-  return is_activation(call.in[0].dtype) && is_activation(call.in[1].dtype) && is_activation(call.out[0].dtype);
+  return call.in[1].rank == 2 && is_activation(call.in[0].dtype) && is_activation(call.in[1].dtype) &&
+         is_activation(call.out[0].dtype);
 }
 
 void launch(const Call& call) {
