@@ -22,6 +22,7 @@ from test_convert_errors import edit_json, rewrite
 from tiny_checkpoint import make_tiny
 from tiny_towers import AUDIO, BOUNDS, VISION, make_tiny_media
 
+from g4cpp import _core
 from g4cpp.cli import main
 from g4cpp.convert import convert, convert_projector
 from g4cpp.errors import ArgumentError, ConversionError, FileError
@@ -387,3 +388,25 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words in (["--no-text"], ["--no-text", "--mmproj", "a.gguf", "-o", "b.gguf"]):
         assert cli(folder, *words) != 0
         assert "--no-text: --mmproj FILE and no --output expected" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_engine_reads_them(tmp_path: Path, variant: str) -> None:
+    folder = make_tiny_media(tmp_path / "m", variant).folder
+    path = convert_projector(folder, tmp_path / "mm.gguf", progress=False).path
+    encoder = _core.MediaEncoder(_core.GgufFile(str(path)), device="cpu")
+    vision, audio = encoder.vision, encoder.audio
+    unified = variant == "u"
+    assert encoder.hidden_size == 64
+    assert vision is not None
+    assert (vision.projector, vision.max_position) == ("gemma4uv" if unified else "gemma4v", 10)
+    assert (vision.patch_size, vision.pooling) == ((6, 1) if unified else (4, 3))
+    assert (None if audio is None else audio.n_features) == {"e": 128, "k": None, "u": 20}[variant]
+    pixels = np.random.default_rng(0).random((54, 3 * vision.patch_size**2), np.float32)
+    seen = encoder.encode_image(pixels, 9, 6)
+    assert seen.shape == (54 // vision.pooling**2, 64)
+    assert np.isfinite(seen).all()
+    if audio is not None:
+        heard = encoder.encode_audio(np.random.default_rng(1).random((40, audio.n_features), np.float32))
+        assert heard.shape == (40 if unified else 10, 64)
+        assert np.isfinite(heard).all()
