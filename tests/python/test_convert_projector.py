@@ -1,14 +1,13 @@
 """The projector file the converter writes, read back with the `gguf` package.
 
 Oracles: the values the tiny checkpoint was made of, rearranged here one by one; gguf's own name map, for the
-names it knows; the keys llama.cpp's clip reads. Then every way it can fail.
+names it knows; the keys llama.cpp's clip reads. Errors are in test_convert_projector_errors.py.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from test_convert import File, expected_bytes
-from test_convert_errors import edit_json, rewrite
-from tiny_checkpoint import make_tiny
+from test_convert_errors import rewrite
 from tiny_towers import AUDIO, BOUNDS, VISION, make_tiny_media
 
+from g4cpp import _core
 from g4cpp.cli import main
 from g4cpp.convert import convert, convert_projector
-from g4cpp.errors import ArgumentError, ConversionError, FileError
+from g4cpp.errors import ConversionError
 
 VARIANTS = ("e", "k", "u")
 # What gguf's own map does not know in every version.
@@ -215,7 +214,9 @@ def test_bounds_that_bound_nothing(tmp_path: Path) -> None:
     file = File(convert_projector(tiny.folder, tmp_path / "mm.gguf", progress=False).path)
     assert file.tensors["v.blk.0.ffn_up.input_max"].raw.view(np.float32)[0] == np.finfo(np.float32).max
     rewrite(tiny.folder, lambda header, data: poke(header, data, name, 0x7FC0))
-    refused(tiny.folder, f"{name}: finite weights expected, 1 NaN")
+    with pytest.raises(ConversionError, match=f"{name}: finite weights expected, 1 NaN"):
+        convert_projector(tiny.folder, tmp_path / "nan.gguf", progress=False)
+    assert not (tmp_path / "nan.gguf").exists()
 
 
 def poke(header: dict[str, Any], data: bytearray, name: str, bits: int) -> None:
@@ -255,121 +256,6 @@ def test_default_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert convert_projector(folder, progress=False).path == Path("mmproj-tiny-it-BF16.gguf")
 
 
-def refused(folder: Path, match: str, together: bool = False) -> None:
-    """The conversion raises ConversionError with `match` on one line, and writes nothing."""
-    out = folder.parent / "out"
-    out.mkdir(exist_ok=True)
-    outputs: dict[str, Any] = {"out": out / "m.gguf", "mmproj": out / "mm.gguf"}
-    run = convert if together else convert_projector
-    with pytest.raises(ConversionError, match=match) as caught:
-        run(folder, progress=False, **(outputs if together else {"out": out / "mm.gguf"}))
-    assert "\n" not in str(caught.value)
-    assert str(caught.value).startswith("[convert] ")
-    assert list(out.iterdir()) == []
-
-
-def test_checkpoints_without_towers(tmp_path: Path) -> None:
-    text_only = make_tiny(tmp_path / "t", "dense_e").folder
-    refused(text_only, "a text-only checkpoint has no projector file")
-    refused(text_only, "a text-only checkpoint has no projector file", together=True)
-    refused(make_tiny(tmp_path / "g", "gemma3").folder, "a Gemma 4 model, whose projector file")
-    blind = make_tiny_media(
-        tmp_path / "b", "k", config={"vision_config": None}
-    ).folder  # tensors that nothing describes
-    refused(blind, "a text-only checkpoint")
-    edit_json(blind / "config.json", lambda c: c.update(audio_config=AUDIO["e"]))
-    refused(blind, r"tensor model\.audio_tower\.subsample_conv_projection\.layer0\.conv\.weight missing")
-
-
-def test_tensors_that_do_not_fit(tmp_path: Path) -> None:
-    def drop(name: str) -> Callable[[dict[str, Any], bytearray], object]:
-        return lambda header, data: header.pop(name)
-
-    folder = make_tiny_media(tmp_path / "m", "e").folder
-    blob = (folder / "model.safetensors").read_bytes()
-    for name in (
-        "model.vision_tower.encoder.layers.1.mlp.up_proj.linear.weight",
-        "model.vision_tower.encoder.layers.1.mlp.up_proj.output_min",
-        "model.audio_tower.layers.0.self_attn.per_dim_scale",
-        "model.embed_audio.embedding_projection.weight",
-    ):
-        rewrite(folder, drop(name))
-        refused(folder, f"tensor {name} missing".replace(".", r"\."), together=True)
-        (folder / "model.safetensors").write_bytes(blob)
-    for name, shape in {
-        "model.vision_tower.patch_embedder.input_proj.weight": [16, 144],
-        "model.audio_tower.layers.0.lconv1d.depthwise_conv1d.weight": [32, 5, 1],
-        "model.vision_tower.encoder.layers.0.mlp.up_proj.output_min": [1],
-    }.items():
-        rewrite(folder, lambda header, data, n=name, s=shape: header[n].update(shape=s))
-        refused(folder, rf"{name}: shape \[.*\] expected by config.json, \[")
-        (folder / "model.safetensors").write_bytes(blob)
-
-    def rename(header: dict[str, Any], data: bytearray) -> None:
-        header["model.vision_tower.encoder.layers.7.extra"] = header.pop(
-            "model.audio_tower.layers.1.norm_out.weight"
-        )
-
-    edit_json(folder / "config.json", lambda c: c["audio_config"].update(num_hidden_layers=1))
-    refused(folder, r"unknown tensors: model\.audio_tower\.layers\.1\..* and \d+ more")
-    edit_json(folder / "config.json", lambda c: c["audio_config"].update(num_hidden_layers=2))
-    rewrite(folder, rename)
-    refused(folder, r"layers\.1\.norm_out\.weight missing")
-
-
-@pytest.mark.parametrize(
-    ("section", "key", "value"),
-    [
-        ("vision_config", "hidden_activation", "silu"),
-        ("vision_config", "attention_bias", True),
-        ("vision_config", "num_key_value_heads", 1),
-        ("vision_config", "head_dim", 16),
-        ("vision_config", "patch_size", 0),
-        ("vision_config", "rope_parameters", {"rope_theta": 10000.0}),
-        ("audio_config", "hidden_act", "gelu"),
-        ("audio_config", "attention_chunk_size", 16),
-        ("audio_config", "attention_context_left", 12),
-        ("audio_config", "attention_context_right", 1),
-        ("audio_config", "attention_logit_cap", 30.0),
-        ("audio_config", "residual_weight", 1.0),
-        ("audio_config", "gradient_clipping", 1.0),
-        ("audio_config", "subsampling_conv_channels", [64, 4]),
-        ("audio_config", "num_attention_heads", 5),
-    ],
-)
-def test_settings_readers_take_for_granted(tmp_path: Path, section: str, key: str, value: object) -> None:
-    folder = make_tiny_media(tmp_path / "m", "e").folder
-    edit_json(folder / "config.json", lambda c: c[section].update({key: value}))
-    named = {"num_attention_heads": "hidden_size", "rope_parameters": "rope_theta"}.get(key, key)
-    refused(folder, rf"config.json: {section}: (rope_parameters: )?{named}: .* expected, .* found")
-
-
-def test_unified_settings(tmp_path: Path) -> None:
-    folder = make_tiny_media(tmp_path / "m", "u").folder
-    edit_json(folder / "config.json", lambda c: c["vision_config"].update(output_proj_dims=40))
-    refused(folder, r"output_proj_dims: mm_embed_dim \(48\) expected, 40 found")
-    edit_json(folder / "config.json", lambda c: c["vision_config"].update(output_proj_dims=48))
-    edit_json(folder / "config.json", lambda c: c["audio_config"].update(audio_samples_per_token=10))
-    refused(folder, r"audio_samples_per_token: audio_embed_dim \(20\) expected, 10 found")
-
-
-def test_outputs(tmp_path: Path) -> None:
-    folder = make_tiny_media(tmp_path / "m", "k").folder
-    with pytest.raises(ArgumentError, match="'q4_0' found"):
-        convert_projector(folder, tmp_path / "mm.gguf", "q4_0", progress=False)
-    with pytest.raises(ArgumentError, match="mmproj_type: one of"):
-        convert(folder, tmp_path / "m.gguf", progress=False, mmproj=tmp_path / "mm.gguf", mmproj_type="q4_0")
-    for out in ("mm.gguf", "x/../mm.gguf"):
-        (tmp_path / "x").mkdir(exist_ok=True)
-        with pytest.raises(FileError, match="two files expected"):
-            convert(folder, tmp_path / "mm.gguf", progress=False, mmproj=tmp_path / out)
-    with pytest.raises(FileError, match="a directory found"):
-        convert(folder, tmp_path / "m.gguf", progress=False, mmproj=tmp_path)
-    with pytest.raises(FileError, match="the checkpoint's own file"):
-        convert_projector(folder, folder / "model.safetensors", progress=False)
-    assert not list(tmp_path.glob("*.gguf*"))
-
-
 def cli(*words: object) -> int:
     return main(["convert", *map(str, words)])
 
@@ -387,3 +273,25 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words in (["--no-text"], ["--no-text", "--mmproj", "a.gguf", "-o", "b.gguf"]):
         assert cli(folder, *words) != 0
         assert "--no-text: --mmproj FILE and no --output expected" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_engine_reads_them(tmp_path: Path, variant: str) -> None:
+    folder = make_tiny_media(tmp_path / "m", variant).folder
+    path = convert_projector(folder, tmp_path / "mm.gguf", progress=False).path
+    encoder = _core.MediaEncoder(_core.GgufFile(str(path)), device="cpu")
+    vision, audio = encoder.vision, encoder.audio
+    unified = variant == "u"
+    assert encoder.hidden_size == 64
+    assert vision is not None
+    assert (vision.projector, vision.max_position) == ("gemma4uv" if unified else "gemma4v", 10)
+    assert (vision.patch_size, vision.pooling) == ((6, 1) if unified else (4, 3))
+    assert (None if audio is None else audio.n_features) == {"e": 128, "k": None, "u": 20}[variant]
+    pixels = np.random.default_rng(0).random((54, 3 * vision.patch_size**2), np.float32)
+    seen = encoder.encode_image(pixels, 9, 6)
+    assert seen.shape == (54 // vision.pooling**2, 64)
+    assert np.isfinite(seen).all()
+    if audio is not None:
+        heard = encoder.encode_audio(np.random.default_rng(1).random((40, audio.n_features), np.float32))
+        assert heard.shape == (40 if unified else 10, 64)
+        assert np.isfinite(heard).all()
