@@ -31,7 +31,8 @@ void write_support_table(std::ostream& out, const OpCases& cases, const std::vec
          "expert_matmul, embed), of its cache (attention, kv_write), of its result (rope_table) or of its first\n"
          "activation. `yes`: the backend takes every case of the op tests; `3 of 9`: not with all dtypes or inputs "
          "that an\n"
-         "operation may have; `expanded`: it runs the primitives that the fused operation means. `reference` is the oracle of the\n"
+         "operation may have; `expanded`: it runs the primitives that the fused operation means. `reference` is the "
+         "oracle of the\n"
          "tests, not a device.\n\n| op | format |";
   for (const Backend* backend : backends) out << " " << backend->name() << " |";
   out << "\n|---|---|";
