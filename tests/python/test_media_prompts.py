@@ -55,7 +55,7 @@ def test_an_image_as_long_as_the_room(media_path: Path) -> None:
 
 
 def test_skipping_the_shared_layers(media_path: Path) -> None:
-    made = album().first(53)
+    made = album().first(120)
     assert equal(fresh_row(media_path, made), fresh_row(media_path, made, kv_shared_skip=False))
 
 
@@ -100,7 +100,7 @@ def test_the_plan_makes_room(media_path: Path, path_e: Path) -> None:
     assert none.soft_tokens == 0
     grows = media_path != path_e  # causal models are cut as ever
     assert (some.kv_cache > none.kv_cache) == grows
-    assert (some.activations > 4 * none.activations) == grows
+    assert (some.activations > 2 * none.activations) == grows
     assert some.soft_tokens == (SPAN if grows else 8) * HIDDEN * 4
     assert some.total - some.soft_tokens == none.total + (some.activations - none.activations) + (
         some.kv_cache - none.kv_cache
@@ -137,7 +137,7 @@ ROWS = wide(HIDDEN)
 @pytest.mark.parametrize(
     ("media", "message"),
     [
-        ([(4, ROWS, 1, True), (6, ROWS, 2, True)], "span 1 begins at position 6, the one before ends at 7,"),
+        ([(4, ROWS, 1, True), (6, ROWS, 2, True)], "span 1 begins at position 6, the one before ends at 7: ascending"),
         ([(9, ROWS, 1, True), (2, ROWS, 2, True)], "span 1 begins at position 2, the one before ends at 12"),
         ([(4, wide(32), 1, True)], "span 0: rows of the model's hidden size 64 expected, of 32 found"),
         ([(4, wide(HIDDEN)[0], 1, True)], r"span 0: rows \[n, hidden\] expected, an array of 1 dimensions found"),
