@@ -39,7 +39,7 @@ Engine::Engine(std::shared_ptr<const GgufFile> file, const EngineOptions& option
       numerics_(numerics_of(parse_compute_mode(options.compute))),
       kv_dtype_(parse_kv_dtype(options.kv_dtype, numerics_)),
       deployment_(deploy(file, options, numerics_, kv_dtype_)) {
-  if (options_.micro_batch == 0) options_.micro_batch = deployment_.layout.micro_batch();
+  options_.micro_batch = memory_plan().micro_batch;
   if (!memory_plan().note.empty()) warn(memory_plan().note);
   try {
     load(file);

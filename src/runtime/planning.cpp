@@ -12,6 +12,8 @@ namespace {
 
 constexpr int64_t kLogitRows = 64;  // wanted rows of one step at most: Engine::logits cuts its chunks to this
 constexpr const char* kHost = "cpu";
+// Prompts lose little speed down to here; below it layers or context have to go.
+constexpr int64_t kLeastMicroBatch = 512;
 
 void add_use(MemoryPlan& plan, const std::string& device, int64_t bytes, const std::function<int64_t()>& available) {
   for (DeviceUse& use : plan.devices)
@@ -20,6 +22,49 @@ void add_use(MemoryPlan& plan, const std::string& device, int64_t bytes, const s
       return;
     }
   plan.devices.push_back({device, bytes, available()});
+}
+
+MemoryPlan plan_with(const TextModel& model, const Layout& layout, DType kv_dtype, const EngineOptions& options,
+                     int64_t n_ctx, int64_t micro_batch) {
+  const LayerPlaces places = layout.places();
+  const int64_t most = most_step_tokens(model.config(), options, micro_batch);
+  const KvCache cache(model.config(), {kv_dtype, n_ctx, most}, places,
+                      [](int64_t bytes, int) { return std::make_unique<PhantomBuffer>(bytes); });
+  std::vector<StepSpec> specs{{1, 1}};
+  const auto add_chunk = [&](int64_t n, bool media) {
+    for (const int64_t wanted : {int64_t{1}, int64_t{0}, std::min(n, kLogitRows)})
+      specs.push_back({n, wanted, true, false, false, media});
+    specs.push_back({n, 1, false, false, false, media});
+  };
+  add_chunk(std::min(micro_batch, n_ctx), false);
+  const bool media = options.max_media_span > 0 && model.config().takes_media;
+  if (media) add_chunk(std::min(most, n_ctx), true);
+  const std::vector<int64_t> arenas = Stepper::arena_bytes(model, layout.backends, cache, specs);
+  MemoryPlan plan;
+  plan.n_ctx = n_ctx;
+  plan.micro_batch = micro_batch;
+  plan.kv_snapshot = cache.snapshot_bytes();
+  if (media) plan.soft_tokens = std::min(most, n_ctx) * model.config().hidden * static_cast<int64_t>(sizeof(float));
+  int64_t first_layer = 0;
+  for (size_t i = 0; i < layout.backends.size(); ++i) {
+    const Backend& backend = *layout.backends[i];
+    const Weights::Share weights = model.weights().share(static_cast<int>(i));
+    const int64_t kv = cache.bytes(static_cast<int>(i));
+    const int64_t reserve = backend.reserve(weights.largest, kv + arenas[i]);
+    plan.places.push_back({backend.name(), first_layer, layout.layers[i], weights.bytes, kv, arenas[i], reserve});
+    const int64_t soft_tokens = i == 0 ? plan.soft_tokens : 0;
+    add_use(plan, backend.name(), weights.bytes + kv + arenas[i] + soft_tokens + reserve,
+            [&] { return backend.device().memory_available; });
+    first_layer += layout.layers[i];
+    plan.weights += weights.bytes + weights.host_bytes;
+    plan.host_weights += weights.host_bytes;
+    plan.kv_cache += kv;
+    plan.activations += arenas[i];
+  }
+  for (const DeviceUse& use : plan.devices) plan.available += use.available;
+  if (const int64_t on_host = plan.kv_snapshot + plan.host_weights)
+    add_use(plan, kHost, on_host, [] { return find_device(kHost).memory_available; });
+  return plan;
 }
 
 }  // namespace
@@ -55,44 +100,13 @@ int64_t most_step_tokens(const TextConfig& config, const EngineOptions& options,
 
 MemoryPlan plan_at(const TextModel& model, const Layout& layout, DType kv_dtype, const EngineOptions& options,
                    int64_t n_ctx) {
-  const LayerPlaces places = layout.places();
-  const int64_t micro_batch = options.micro_batch ? options.micro_batch : layout.micro_batch();
-  const int64_t most = most_step_tokens(model.config(), options, micro_batch);
-  const KvCache cache(model.config(), {kv_dtype, n_ctx, most}, places,
-                      [](int64_t bytes, int) { return std::make_unique<PhantomBuffer>(bytes); });
-  std::vector<StepSpec> specs{{1, 1}};
-  const auto add_chunk = [&](int64_t n, bool media) {
-    for (const int64_t wanted : {int64_t{1}, int64_t{0}, std::min(n, kLogitRows)})
-      specs.push_back({n, wanted, true, false, false, media});
-    specs.push_back({n, 1, false, false, false, media});
-  };
-  add_chunk(std::min(micro_batch, n_ctx), false);
-  const bool media = options.max_media_span > 0 && model.config().takes_media;
-  if (media) add_chunk(std::min(most, n_ctx), true);
-  const std::vector<int64_t> arenas = Stepper::arena_bytes(model, layout.backends, cache, specs);
-  MemoryPlan plan;
-  plan.n_ctx = n_ctx;
-  plan.kv_snapshot = cache.snapshot_bytes();
-  if (media) plan.soft_tokens = std::min(most, n_ctx) * model.config().hidden * static_cast<int64_t>(sizeof(float));
-  int64_t first_layer = 0;
-  for (size_t i = 0; i < layout.backends.size(); ++i) {
-    const Backend& backend = *layout.backends[i];
-    const Weights::Share weights = model.weights().share(static_cast<int>(i));
-    const int64_t kv = cache.bytes(static_cast<int>(i));
-    const int64_t reserve = backend.reserve(weights.largest, kv + arenas[i]);
-    plan.places.push_back({backend.name(), first_layer, layout.layers[i], weights.bytes, kv, arenas[i], reserve});
-    const int64_t soft_tokens = i == 0 ? plan.soft_tokens : 0;
-    add_use(plan, backend.name(), weights.bytes + kv + arenas[i] + soft_tokens + reserve,
-            [&] { return backend.device().memory_available; });
-    first_layer += layout.layers[i];
-    plan.weights += weights.bytes + weights.host_bytes;
-    plan.host_weights += weights.host_bytes;
-    plan.kv_cache += kv;
-    plan.activations += arenas[i];
+  if (options.micro_batch) return plan_with(model, layout, kv_dtype, options, n_ctx, options.micro_batch);
+  int64_t micro_batch = layout.micro_batch();
+  MemoryPlan plan = plan_with(model, layout, kv_dtype, options, n_ctx, micro_batch);
+  while (!plan.fits() && micro_batch / 2 >= kLeastMicroBatch) {
+    micro_batch /= 2;
+    plan = plan_with(model, layout, kv_dtype, options, n_ctx, micro_batch);
   }
-  for (const DeviceUse& use : plan.devices) plan.available += use.available;
-  if (const int64_t on_host = plan.kv_snapshot + plan.host_weights)
-    add_use(plan, kHost, on_host, [] { return find_device(kHost).memory_available; });
   return plan;
 }
 

@@ -16,6 +16,7 @@ struct Card {
   int64_t breaks_at = kPlenty;  // bytes at which allocating fails all the same
   bool present = true;
   bool reads_host_memory = true;
+  int64_t micro_batch = 512;
   int64_t held = 0;  // by all backends of it
   int64_t tables_on_host = 0;
 };
@@ -68,6 +69,7 @@ class CardBackend final : public Backend {
   std::string name() const override { return "card"; }
   DeviceInfo device() const override { return probe(); }
   bool reads_host_memory() const override { return card().reads_host_memory; }
+  int64_t micro_batch() const override { return card().micro_batch; }
   std::unique_ptr<Buffer> allocate(int64_t bytes) override { return own(cpu_->allocate(bytes), true); }
   TensorLayout layout_of(const HostWeights& weights) const override { return cpu_->layout_of(weights); }
   DeviceWeights import(const HostWeights& weights) override {

@@ -43,6 +43,10 @@ PlacePlan last_place(const ModelKind& kind, const EngineOptions& options) {
   return engine(kind, options).memory_plan().places.back();
 }
 
+int64_t chosen_micro_batch(const ModelKind& kind, const EngineOptions& options) {
+  return engine(kind, options).options().micro_batch;
+}
+
 std::vector<int32_t> prompt(int n, int seed) {
   std::vector<int32_t> ids;
   for (int i = 0; i < n; ++i) ids.push_back((i * 37 + 11 * seed + i * i % 7) % test::kVocab);
@@ -234,6 +238,31 @@ TEST(a_small_card_takes_as_many_layers_as_fit) {
     card().memory = 1000;
     CHECK_EQ(last_place(kind, options_with("auto")).device, "cpu");
     CHECK_THROWS(engine(kind, options_with("card")), MemoryError, "does not fit");
+  }
+}
+
+TEST(a_prompt_takes_smaller_steps_before_anything_leaves_the_card) {
+  for (const ModelKind& kind : kModelKinds) {
+    const Warnings restore;
+    EngineOptions o = options_with("card", 4096);
+    card().micro_batch = 4096;
+    for (const int64_t fits : {2048, 512}) {
+      o.micro_batch = fits;
+      const int64_t needed = Engine::plan(GgufFile::open(model_path(kind)), o).devices[0].needed;
+      o.micro_batch = 0;
+      card().memory = needed;
+      CHECK_EQ(chosen_micro_batch(kind, o), fits);
+      card().memory = needed - 1;
+      card().reads_host_memory = false;
+      o.device = "auto";
+      const MemoryPlan less = Engine::plan(GgufFile::open(model_path(kind)), o);
+      o.device = "card";
+      CHECK_EQ(less.places.size(), fits == 512 ? 2u : 1u);
+      CHECK_EQ(less.micro_batch, fits == 512 ? 512 : fits / 2);
+      CHECK_EQ(less.n_ctx, 4096);
+      card().memory = test::kPlenty;
+    }
+    CHECK_EQ(chosen_micro_batch(kind, o), 4096);
   }
 }
 

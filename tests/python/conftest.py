@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from fake_media import FakeEncoder, write_projector
+from media_prompts import KINDS
 from tiny_gguf import write_tiny
 
 import g4cpp._core
@@ -34,6 +35,24 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return written[key]
 
     return make
+
+
+@pytest.fixture(params=KINDS)
+def media_path(request: pytest.FixtureRequest, tiny: Callable[..., Path]) -> Path:
+    """A model that takes media, of each kind."""
+    return tiny(request.param, n_ctx=1024)
+
+
+@pytest.fixture(params=KINDS[1:])
+def path_k(request: pytest.FixtureRequest, tiny: Callable[..., Path]) -> Path:
+    """One whose images' tokens see each other."""
+    return tiny(request.param, n_ctx=1024)
+
+
+@pytest.fixture
+def path_e(tiny: Callable[..., Path]) -> Path:
+    """One that is causal throughout."""
+    return tiny("dense_e", n_ctx=1024)
 
 
 @pytest.fixture

@@ -1,15 +1,23 @@
-"""Prompts with media for the engine's tests: random soft tokens between random text."""
+"""Prompts with media for the engine's tests, random soft tokens between random text, and engines that take them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tiny_gguf import HIDDEN
+
+from g4cpp import _core
 
 Array = NDArray[np.float32]
 Span = tuple[int, Array, int, bool]
 PLACEHOLDER = 9
+KINDS = ("dense_e", "dense_k", "moe")
+N_CTX = 512
+SPAN = 100
 
 
 @dataclass
@@ -54,9 +62,33 @@ class MediaPrompt:
         """With another soft token at `position`, under another key."""
         media: list[Span] = []
         for begin, rows, content, block in self.media:
-            if begin <= position < begin + len(rows):
-                rows = rows.copy()
-                rows[position - begin] += np.float32(by)
-                content += 1 << 40
-            media.append((begin, rows, content, block))
+            other = rows.copy()
+            if here := begin <= position < begin + len(rows):
+                other[position - begin] += np.float32(by)
+            media.append((begin, other, content + (here << 40), block))
         return MediaPrompt(self.hidden, self.ids, media)
+
+
+def engine(path: Path, compute: str = "f32", **options: Any) -> _core.Engine:
+    options = {"n_ctx": N_CTX, "n_threads": 1, "max_media_span": SPAN, "micro_batch": 8} | options
+    return _core.Engine(_core.GgufFile(str(path)), compute=compute, **options)
+
+
+def prefill(model: _core.Engine, prompt: MediaPrompt) -> int:
+    return model.prefill(prompt.ids, media=prompt.media)
+
+
+def fresh_row(path: Path, prompt: MediaPrompt, compute: str = "f32", **options: Any) -> Array:
+    model = engine(path, compute, **options)
+    assert prefill(model, prompt) == len(prompt.ids)
+    return model.last_logits()
+
+
+def equal(a: Array, b: Array) -> bool:
+    return bool(np.isfinite(a).all()) and np.array_equal(a, b)
+
+
+def album() -> MediaPrompt:
+    """Two images with text between, one longer than four windows, then two that touch, and audio."""
+    made = MediaPrompt(HIDDEN).text(11).image(30, 1).text(3).image(4 * 16 + 7, 2).text(20)
+    return made.image(9, 3).image(8, 4).text(2).audio(2 * 16, 5).text(5)
