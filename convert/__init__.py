@@ -20,6 +20,7 @@ from .checkpoint import Checkpoint
 from .encoding import PROJECTOR_TYPES, TYPES
 from .plan import plan_projector, plan_text
 from .report import ConversionReport
+from .tensor_names import TOWERS
 
 __all__ = [
     "PROJECTOR_TYPES",
@@ -49,8 +50,8 @@ def convert(
     standard error is a terminal; a callback gets (tensor name, bytes done, bytes in all) of each file.
 
     A file is written under a temporary name and renamed when it is whole: an error or Ctrl-C leaves no part
-    of one, and what is wrong with the checkpoint is found before the first is begun. Vision and audio
-    tensors are left out of `out` and counted in the report. Raises ConversionError (the checkpoint is
+    of one, and what is wrong with the checkpoint is found before the first is begun. Tensors
+    that are in neither file are counted in the report. Raises ConversionError (the checkpoint is
     unsound, not one we know, or has no towers: names the file or tensor), FileError (an output cannot be
     written), ArgumentError (unknown type).
     """
@@ -63,7 +64,9 @@ def convert(
     projector = plan_projector(checkpoint, Path(mmproj), mmproj_type)
     if projector.path.resolve() == text.path.resolve():
         raise FileError(f"[convert] {text.path}: two files expected, the projector file has the same name")
-    return replace(text.write(progress), projector=projector.write(progress))
+    report = text.write(progress)
+    left_out = {reason: count for reason, count in report.left_out.items() if reason not in TOWERS}
+    return replace(report, left_out=left_out, projector=projector.write(progress))
 
 
 def convert_projector(

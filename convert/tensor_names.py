@@ -187,6 +187,9 @@ def _facts(config: TextConfig, layer: int) -> set[str]:
     return {"always"} | {name for name, holds in facts.items() if holds}
 
 
+TOWERS = ("vision", "audio")  # reasons: these are in the projector file
+
+
 def reason_to_leave_out(name: str, config: TextConfig) -> str | None:
     """Why the tensor `name` of the checkpoint has no place in the file, or None when nothing explains it."""
     if re.match(

@@ -276,6 +276,10 @@ class VisionInfo:
     pooling: int  # patches of a soft token's side
     max_position: int  # the longest side of an image, in patches
 
+class AudioInfo:
+    projector: str  # "gemma4a", "gemma4ua"
+    n_features: int  # values of a frame: log-mel bins, or samples of 16 kHz
+
 class MediaEncoder:
     """A loaded projector file (`mmproj`): turns images and sound into soft tokens. Calls from several threads take turns.
 
@@ -288,6 +292,7 @@ class MediaEncoder:
     compute: str
     n_threads: int
     vision: VisionInfo | None
+    audio: AudioInfo | None
     def encode_image(
         self, patches: NDArray[np.float32], cols: int, rows: int, poll: Poll | None = None
     ) -> NDArray[np.float32]:
@@ -296,3 +301,8 @@ class MediaEncoder:
         Patches as transformers' image processor gives them, without padding: row after row of the grid, channels
         innermost, values from 0 to 1. Raises ArgumentError: no vision tower, another shape, a side that is no multiple of
         `pooling` or longer than `max_position`; what `poll`, called between steps, raises."""
+    def encode_audio(self, features: NDArray[np.float32], poll: Poll | None = None) -> NDArray[np.float32]:
+        """Soft tokens [tokens, hidden_size] of the frames [frames, n_features] of one clip, without padding: a quarter as
+        many tokens as log-mel frames, rounded up, or one for each frame of samples.
+
+        Raises ArgumentError: no audio tower, another shape, no frames; what `poll`, called between steps, raises."""

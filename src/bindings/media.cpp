@@ -31,10 +31,27 @@ py::array_t<float> encode_image(MediaEncoder& encoder, const FloatArray& patches
   return array_of(tokens);
 }
 
+py::array_t<float> encode_audio(MediaEncoder& encoder, const FloatArray& features,
+                                const std::optional<py::function>& poll) {
+  const int64_t frames = features.ndim() ? features.shape(0) : 0;
+  const std::span<const float> values = matrix_of(features, "features", frames);
+  const Poll guarded = throttled(poll);
+  SoftTokens tokens;
+  {
+    py::gil_scoped_release release;
+    tokens = encoder.encode_audio(values, frames, guarded);
+  }
+  return array_of(tokens);
+}
+
 }  // namespace
 
 void bind_media(py::module_& m) {
+  using gemma4::AudioConfig;
   using gemma4::VisionConfig;
+  py::class_<AudioConfig>(m, "AudioInfo")
+      .def_property_readonly("projector", &AudioConfig::projector)
+      .def_readonly("n_features", &AudioConfig::features);
   py::class_<VisionConfig>(m, "VisionInfo")
       .def_property_readonly("projector", &VisionConfig::projector)
       .def_readonly("patch_size", &VisionConfig::patch_size)
@@ -54,8 +71,10 @@ void bind_media(py::module_& m) {
       .def_property_readonly("compute", &MediaEncoder::compute)
       .def_property_readonly("n_threads", &MediaEncoder::n_threads)
       .def_property_readonly("vision", [](const MediaEncoder& e) { return e.config().vision; })
+      .def_property_readonly("audio", [](const MediaEncoder& e) { return e.config().audio; })
       .def("encode_image", encode_image, py::arg("patches"), py::arg("cols"), py::arg("rows"),
-           py::arg("poll") = py::none());
+           py::arg("poll") = py::none())
+      .def("encode_audio", encode_audio, py::arg("features"), py::arg("poll") = py::none());
 }
 
 }  // namespace g4

@@ -26,11 +26,17 @@ MediaEncoder::MediaEncoder(std::shared_ptr<const GgufFile> file, const MediaOpti
   backend_ = open_device(options, numerics_);
   const ImportWeights import = [this](const HostWeights& weights) { return backend_->import(weights); };
   if (config_.vision) vision_ = gemma4::load_vision(file, import, numerics_, config_);
+  if (config_.audio) audio_ = gemma4::load_audio(file, import, numerics_, config_);
 }
 
 SoftTokens MediaEncoder::encode_image(std::span<const float> patches, const MediaShape& grid, const Poll& poll) {
   if (!vision_) fail<ArgumentError>("media", "the projector file has no vision tower");
   return encode(*vision_, grid, patches, poll);
+}
+
+SoftTokens MediaEncoder::encode_audio(std::span<const float> features, int64_t frames, const Poll& poll) {
+  if (!audio_) fail<ArgumentError>("media", "the projector file has no audio tower");
+  return encode(*audio_, {frames, 1}, features, poll);
 }
 
 SoftTokens MediaEncoder::encode(const Tower& tower, const MediaShape& shape, std::span<const float> features,

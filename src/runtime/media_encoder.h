@@ -38,6 +38,9 @@ class MediaEncoder {
   // patches [rows * cols, 3 * p * p]: row after row of the grid, channels innermost in a patch, values from 0 to 1.
   // Throws ArgumentError: no vision tower, a shape that it does not take.
   SoftTokens encode_image(std::span<const float> patches, const MediaShape& grid, const Poll& poll = {});
+  // features [frames, n]: log-mel bins, or samples where the model has no audio tower; the clip's own, no padding.
+  // Throws ArgumentError: no audio in the file, no frames.
+  SoftTokens encode_audio(std::span<const float> features, int64_t frames, const Poll& poll = {});
 
  private:
   struct Compiled {
@@ -56,7 +59,7 @@ class MediaEncoder {
   std::unique_ptr<Backend> backend_;
   Numerics numerics_;
   gemma4::ProjectorConfig config_;
-  std::unique_ptr<Tower> vision_;
+  std::unique_ptr<Tower> vision_, audio_;
   std::mutex turn_;
   std::unique_ptr<Buffer> features_, indices_, arena_;
   std::list<Compiled> programs_;  // most recently used first

@@ -13,23 +13,31 @@ Tensors = dict[str, NDArray[Any]]
 """Name -> data, slowest dimension first, in the file's own encoding."""
 
 
-def rewrite(source: Path, target: Path, tensors: Tensors | None = None, per_part: int = 0) -> Path:
+def rewrite(
+    source: Path,
+    target: Path,
+    tensors: Tensors | None = None,
+    per_part: int = 0,
+    keys: dict[str, Any] | None = None,
+) -> Path:
     """Copies every key of `source`, with `tensors` (by default its own); the first file written.
 
-    A tensor has the type of the one it is made from: all matrices of `source` share one. per_part: tensors
-    per part of a split file.
+    A tensor has the type of the one it is made from: all matrices of `source` share one; float32 data stays so.
+    per_part: tensors per part of a split file. keys: values for some keys, None for none.
     """
     reader = gguf.GGUFReader(source)
     types = {tensor.name: tensor.tensor_type for tensor in reader.tensors}
-    matrices = types["blk.0.attn_q.weight"]
+    matrices = types.get("blk.0.attn_q.weight")
     architecture = reader.fields["general.architecture"].contents()
     writer = gguf.GGUFWriter(target, architecture, split_max_tensors=per_part)
     for key, field in reader.fields.items():
-        if not key.startswith("GGUF.") and key != "general.architecture":
+        value = (keys or {}).get(key, field.contents())
+        if not key.startswith("GGUF.") and key != "general.architecture" and value is not None:
             inner = field.types[-1] if field.types[0] is gguf.GGUFValueType.ARRAY else None
-            writer.add_key_value(key, field.contents(), field.types[0], inner)
+            writer.add_key_value(key, value, field.types[0], inner)
     for name, data in (tensors_of(source) if tensors is None else tensors).items():
-        writer.add_tensor(name, np.ascontiguousarray(data), raw_dtype=types.get(name, matrices))
+        type = gguf.GGMLQuantizationType.F32 if data.dtype == np.float32 else types.get(name, matrices)
+        writer.add_tensor(name, np.ascontiguousarray(data), raw_dtype=type)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -79,6 +87,34 @@ def with_shared_kv(tensors: Tensors) -> Tensors:
             for part in ("attn_k.weight", "attn_v.weight", "attn_k_norm.weight"):
                 out[block + part] = out[donor + part]
     return out
+
+
+def as_llama_converts(source: Path, target: Path) -> Path:
+    """A projector file of ours in bfloat16 with the keys and types llama.cpp's own converter gives it: no word on
+    the activation, the pooling or an absent tower, 128 mel bins where there are none, float32 where a name says
+    convolution or patch.
+    """
+    tensors = tensors_of(source)
+    for name in ("a.input_projection.weight", "v.patch_embd.weight"):
+        if name in tensors and tensors[name].dtype != np.float32:
+            bits = tensors[name].view(np.uint16).astype(np.uint32)
+            tensors[name] = (bits << np.uint32(16)).view(np.float32)
+    fields = gguf.GGUFReader(source).fields
+    keys: dict[str, Any] = dict.fromkeys(("clip.use_gelu", "clip.vision.projector.scale_factor"))
+    if "clip.audio.num_mel_bins" in fields:
+        keys["clip.audio.num_mel_bins"] = 128
+    else:
+        keys["clip.has_audio_encoder"] = None
+    return rewrite(source, target, tensors, keys=keys)
+
+
+def swapped_convolution_norms(source: Path, target: Path) -> Path:
+    """A projector file whose audio blocks have conv_norm and norm_conv in each other's place."""
+    tensors = tensors_of(source)
+    for name in [name for name in tensors if name.endswith(".conv_norm.weight")]:
+        other = name.replace("conv_norm", "norm_conv")
+        tensors[name], tensors[other] = tensors[other], tensors[name]
+    return rewrite(source, target, tensors)
 
 
 def dequantised(source: Path, target: Path) -> Path:

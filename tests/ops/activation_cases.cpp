@@ -1,11 +1,15 @@
-// gelu, geglu, softcap.
+// gelu, geglu, softcap, silu, relu, glu.
 #include <cmath>
 #include <limits>
 
 #include "ops/geglu.h"
 #include "ops/gelu.h"
+#include "ops/glu.h"
 #include "ops/op_case.h"
+#include "ops/relu.h"
+#include "ops/silu.h"
 #include "ops/softcap.h"
+#include "ops/validate.h"
 
 namespace g4::test {
 namespace {
@@ -81,6 +85,34 @@ OpCase geglu_case(DType gate, DType up, DType inner, float factor, DType out, co
   return c;
 }
 
+OpCase silu_case(DType x, DType out, const Shape& shape, Layout layout) {
+  OpCase c = unary("silu", x, out, shape, layout);
+  c.build = [=](Builder& builder) {
+    const Var v = builder.tokens(uniform(builder.random, x, shape, -8, 8), layout);
+    builder.output(silu(v, builder.out(out)), transcendental(out, 0));
+  };
+  return c;
+}
+
+OpCase relu_case(DType x, DType out, const Shape& shape, Layout layout) {
+  OpCase c = unary("relu", x, out, shape, layout);
+  c.build = [=](Builder& builder) {
+    const Var v = builder.tokens(uniform(builder.random, x, shape, -8, 8), layout);
+    builder.output(relu(v, builder.out(out)), one_operation(out));
+  };
+  return c;
+}
+
+// `shape` of the result.
+OpCase glu_case(DType x, DType out, const Shape& shape, Layout layout) {
+  OpCase c = unary("glu", x, out, shape, layout);
+  c.build = [=](Builder& builder) {
+    const Var v = builder.tokens(uniform(builder.random, x, with_last(shape, 2 * shape[-1]), -8, 8), layout);
+    builder.output(glu(v, builder.out(out)), transcendental(out, 0));
+  };
+  return c;
+}
+
 // f16 mode's reason for the factor: the product is 2^17, its scaled value fits.
 OpCase geglu_overflow() {
   OpCase c;
@@ -112,6 +144,31 @@ OpCases gelu_cases() {
     cases.push_back(extreme(
         "gelu", out, [](Var x, DType to) { return gelu(x, to); }, 2));
   cases.push_back(geglu_overflow());
+  return cases;
+}
+
+OpCases silu_cases() {
+  OpCases cases;
+  for (const DType x : kFloats)
+    for (const DType out : kFloats)
+      for (const Layout layout : kLayouts)
+        for (const Shape& shape : kShapes) {
+          cases.push_back(silu_case(x, out, shape, layout));
+          cases.push_back(relu_case(x, out, shape, layout));
+          cases.push_back(glu_case(x, out, shape, layout));
+        }
+  for (const DType out : kFloats) {
+    cases.push_back(extreme(
+        "silu", out, [](Var x, DType to) { return silu(x, to); }, 1));
+    cases.push_back(extreme(
+        "relu", out, [](Var x, DType to) { return relu(x, to); }, 0));
+    cases.push_back(extreme(
+        "glu", out,
+        [](Var x, DType to) {
+          return glu(reshape(x, {1, 18}), to);
+        },
+        1));
+  }
   return cases;
 }
 

@@ -211,10 +211,13 @@ int write_support(const Options& options) {
 
 OpCases all_cases() {
   OpCases all;
-  for (const auto group :
-       {elementwise_cases, gelu_cases, softcap_cases, norm_cases, clamp_cases, group_mean_cases, layer_norm_cases,
-        rope_cases, matmul_cases, expert_cases, embed_cases, panel_matmul_cases, panel_expert_cases, panel_embed_cases,
-        router_cases, top_k_cases, attention_cases, kv_write_cases}) {
+  for (const auto group : {elementwise_cases,  gelu_cases,        softcap_cases,
+                           norm_cases,         clamp_cases,       group_mean_cases,
+                           layer_norm_cases,   rope_cases,        matmul_cases,
+                           expert_cases,       embed_cases,       panel_matmul_cases,
+                           panel_expert_cases, panel_embed_cases, router_cases,
+                           top_k_cases,        attention_cases,   kv_write_cases,
+                           silu_cases,         convolution_cases, relative_attention_cases}) {
     OpCases cases = group();
     all.insert(all.end(), std::make_move_iterator(cases.begin()), std::make_move_iterator(cases.end()));
   }

@@ -16,11 +16,13 @@ from __future__ import annotations
 
 import argparse
 import sysconfig
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
+    from tokenizers import Tokenizer
 
 VOCAB = 4096
 CONTROL = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"]
@@ -97,8 +99,15 @@ def scaled(name: str, noise: torch.Tensor) -> torch.Tensor:
 
 
 def save_tokenizer(out_dir: Path) -> None:
-    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
+
+    roles = {f"{text[1:-1]}_token": text for text in CONTROL}
+    PreTrainedTokenizerFast(tokenizer_object=trained_tokenizer(), **roles).save_pretrained(out_dir)
+
+
+@cache
+def trained_tokenizer() -> Tokenizer:
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE(byte_fallback=True, fuse_unk=True, unk_token="<unk>"))
     tokenizer.normalizer = normalizers.Replace(" ", "▁")
@@ -112,8 +121,7 @@ def save_tokenizer(out_dir: Path) -> None:
     )
     texts = sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py"))[:120]
     tokenizer.train([str(path) for path in texts], trainer)
-    roles = {f"{text[1:-1]}_token": text for text in CONTROL}
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **roles).save_pretrained(out_dir)
+    return tokenizer
 
 
 if __name__ == "__main__":

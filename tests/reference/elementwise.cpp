@@ -1,4 +1,4 @@
-// add, mul, scale, clamp, gelu, softcap: one number in, one number out.
+// add, mul, scale, clamp, gelu, silu, relu, softcap: one number in, one number out; glu: two.
 #include <cmath>
 #include <numbers>
 
@@ -57,6 +57,24 @@ void clamp(const OpCall& call) {
 void gelu(const OpCall& call) {
   const double root = std::sqrt(2 / std::numbers::pi);
   unary(call, [root](double x) { return 0.5 * x * (1 + std::tanh(root * (x + 0.044715 * x * x * x))); });
+}
+
+void silu(const OpCall& call) {
+  unary(call, [](double x) { return x / (1 + std::exp(-x)); });
+}
+
+void relu(const OpCall& call) {
+  unary(call, [](double x) { return x < 0 ? 0 : x; });
+}
+
+void glu(const OpCall& call) {
+  const Tensor& x = call.inputs[0];
+  for (int64_t r = 0; r < x.shape.rows(); ++r) {
+    const Row row = read_row(x, r);
+    Row out(row.size() / 2);
+    for (size_t i = 0; i < out.size(); ++i) out[i] = row[i] / (1 + std::exp(-row[out.size() + i]));
+    write_row(call.outputs[0], r, out);
+  }
 }
 
 void softcap(const OpCall& call) {

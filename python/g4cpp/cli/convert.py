@@ -59,5 +59,9 @@ def convert(
 
 def _facts(report: ConversionReport) -> dict[str, Any]:
     facts: dict[str, Any] = {name: getattr(report, name) for name in report.__dataclass_fields__}
-    projector = None if report.projector is None else _facts(report.projector)
-    return {**facts, "path": str(report.path), "projector": projector}
+    facts["path"] = str(report.path)
+    if report.projector is None:
+        del facts["projector"]
+    else:
+        facts["projector"] = _facts(report.projector)
+    return facts

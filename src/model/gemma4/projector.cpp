@@ -51,6 +51,49 @@ VisionConfig read_vision(const GgufFile& file) {
   return c;
 }
 
+// The size of a dimension that no key names.
+int64_t size_of(const GgufFile& file, const std::string& name, int rank, int dimension) {
+  const GgufTensor* tensor = file.find_tensor(name);
+  if (!tensor || tensor->shape.rank() != rank)
+    fail<ModelError>("weights", name, ": ", rank, " dimensions expected, ", tensor ? tensor->shape.str() : "none",
+                     " found");
+  const int64_t size = tensor->shape[dimension];
+  if (size < 1 || size > kMaxSize) fail<ModelError>("weights", name, ": odd shape ", tensor->shape.str());
+  return size;
+}
+
+AudioConfig read_audio(const GgufFile& file) {
+  const std::string type = projector_type(file, "audio");
+  AudioConfig c;
+  c.unified = type == "gemma4ua";
+  if (type != c.projector())
+    fail<ModelError>("projector", file.path(), ": audio projector '", type,
+                     "' is not supported; there are gemma4a, gemma4ua");
+  if (c.unified) {
+    c.features = size_of(file, "mm.a.input_projection.weight", 2, 1);
+    return c;
+  }
+  const ConfigReader keys(file, "clip.audio");
+  c.features = keys.count("num_mel_bins", 1, 1 << 16);
+  c.hidden = keys.count("embedding_length", 2, kMaxSize);
+  c.layers = keys.count("block_count", 1, 1024);
+  c.heads = keys.count("attention.head_count", 1, 1024);
+  c.ffn = keys.count("feed_forward_length", 1, kMaxSize);
+  if (c.hidden % c.heads || c.hidden % 2)
+    keys.bad("attention.head_count", "a divisor of ", c.hidden, ", which is even, expected, ", c.heads, " found");
+  for (int i = 0; i < 2; ++i) c.channels[i] = size_of(file, "a.conv1d." + std::to_string(i) + ".weight", 4, 0);
+  c.output = size_of(file, "a.pre_encode.out.weight", 2, 0);
+  return c;
+}
+
+// The width of the soft tokens, on which both modalities must agree.
+void set_hidden(const GgufFile& file, const std::string& modality, int64_t& hidden) {
+  const ConfigReader keys(file, "clip." + modality);
+  const int64_t width = keys.count("projection_dim", 1, kMaxSize);
+  if (hidden && width != hidden) keys.bad("projection_dim", hidden, " expected as for images, ", width, " found");
+  hidden = width;
+}
+
 }  // namespace
 
 ProjectorConfig read_projector(const GgufFile& file) {
@@ -62,9 +105,13 @@ ProjectorConfig read_projector(const GgufFile& file) {
   ProjectorConfig c;
   if (has_encoder(file, "clip.has_vision_encoder")) {
     c.vision = read_vision(file);
-    c.hidden = ConfigReader(file, "clip.vision").count("projection_dim", 1, kMaxSize);
+    set_hidden(file, "vision", c.hidden);
   }
-  if (!c.vision) fail<ModelError>("projector", file.path(), ": neither a vision nor an audio tower found");
+  if (has_encoder(file, "clip.has_audio_encoder")) {
+    c.audio = read_audio(file);
+    set_hidden(file, "audio", c.hidden);
+  }
+  if (!c.vision && !c.audio) fail<ModelError>("projector", file.path(), ": neither a vision nor an audio tower found");
   return c;
 }
 

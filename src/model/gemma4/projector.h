@@ -29,9 +29,28 @@ struct VisionConfig {
   int64_t patch_values() const { return 3 * patch_size * patch_size; }
 };
 
+// gemma4a, a tower of conformer blocks over log-mel frames, or gemma4ua, which embeds frames of samples directly.
+struct AudioConfig {
+  bool unified = false;
+  int64_t features = 0;  // of a frame: log-mel bins, or samples
+  // gemma4a alone:
+  int64_t hidden = 0;
+  int64_t layers = 0;
+  int64_t heads = 0;
+  int64_t ffn = 0;
+  int64_t channels[2] = {0, 0};  // of the convolutions, each of which halves frames and bins
+  int64_t output = 0;            // width of the tower's result
+
+  const char* projector() const { return unified ? "gemma4ua" : "gemma4a"; }
+  int64_t head_dim() const { return hidden / heads; }
+  // What is left of the bins after both convolutions, times the channels.
+  int64_t convolved() const { return (features + 3) / 4 * channels[1]; }
+};
+
 struct ProjectorConfig {
   int64_t hidden = 0;  // of the soft tokens: the text model's
   std::optional<VisionConfig> vision;
+  std::optional<AudioConfig> audio;
 };
 
 // Throws ModelError: not a projector file, a projector of another model, odd sizes.
@@ -41,5 +60,8 @@ ProjectorConfig read_projector(const GgufFile& file);
 std::vector<TensorSpec> vision_table(const ProjectorConfig& config);
 std::unique_ptr<Tower> load_vision(std::shared_ptr<const GgufFile> file, const ImportWeights& import,
                                    const Numerics& numerics, const ProjectorConfig& config);
+std::vector<TensorSpec> audio_table(const ProjectorConfig& config);
+std::unique_ptr<Tower> load_audio(std::shared_ptr<const GgufFile> file, const ImportWeights& import,
+                                  const Numerics& numerics, const ProjectorConfig& config);
 
 }  // namespace g4::gemma4

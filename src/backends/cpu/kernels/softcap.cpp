@@ -1,27 +1,16 @@
 // softcap: see ops/softcap.h.
 #include "ops/softcap.h"
 
-#include "backends/cpu/kernels/rows.h"
+#include "backends/cpu/kernels/unary.h"
 
 namespace g4::G4_ISA_NAMESPACE {
 
-static bool supports(const CpuCall& call) {
-  return is_activation(call.in[0].dtype) && is_activation(call.out[0].dtype);
-}
-
-static int64_t workspace(const CpuCall& call) { return piece_scratch(call, call.out[0].cols, 1); }
-
 static void launch(const CpuCall& call) {
-  const KernelTensor &x = call.in[0], &out = call.out[0];
   const Vec cap = splat(static_cast<const SoftcapParams*>(call.params)->cap);
-  for_pieces(call, out.rows, out.cols, 1, [&](int64_t r, int64_t begin, int64_t n, float* buffer) {
-    load_floats(element(x, r, begin), x.dtype, buffer, n);
-    map(buffer, n, [&](Vec v) { return cap * tanh(v / cap); });
-    store_floats(buffer, element(out, r, begin), out.dtype, n);
-  });
+  unary_launch(call, [&](Vec v) { return cap * tanh(v / cap); });
 }
 
 extern const CpuKernel softcap_kernel;
-const CpuKernel softcap_kernel{"softcap", supports, workspace, launch};
+const CpuKernel softcap_kernel{"softcap", unary_supports, unary_workspace, launch};
 
 }  // namespace g4::G4_ISA_NAMESPACE
