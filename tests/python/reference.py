@@ -169,8 +169,7 @@ def float64_products() -> Iterator[None]:
     linear, grouped = functional.linear, functional.grouped_mm
 
     def linear64(x: torch.Tensor, w: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
-        assert bias is None
-        return linear(x.double(), w.double()).to(x.dtype)
+        return linear(x.double(), w.double(), None if bias is None else bias.double()).to(x.dtype)
 
     def grouped64(x: torch.Tensor, w: torch.Tensor, *, offs: torch.Tensor) -> torch.Tensor:
         parts = torch.tensor_split(x, offs.tolist()[:-1])
