@@ -53,8 +53,9 @@ py::array_t<float> all_logits(Engine& e, const std::vector<int32_t>& ids, const 
   float* rows = out.mutable_data();
   const Poll guarded = throttled(poll);
   py::gil_scoped_release release;
-  e.logits(ids, spans, positions, guarded,
-           [&](size_t i, std::span<const float> row) { std::copy(row.begin(), row.end(), rows + i * vocab); });
+  e.logits(
+      ids, positions, guarded,
+      [&](size_t i, std::span<const float> row) { std::copy(row.begin(), row.end(), rows + i * vocab); }, spans);
   return out;
 }
 
@@ -65,7 +66,7 @@ py::dict trace(Engine& e, const std::vector<int32_t>& ids, const std::optional<F
   {
     const std::span<const float> forced = layer_inputs ? floats_of(*layer_inputs) : std::span<const float>();
     py::gil_scoped_release release;
-    arrays = e.trace(ids, spans, forced);
+    arrays = e.trace(ids, forced, spans);
   }
   py::dict result;
   for (const auto& [name, array] : arrays) result[py::str(name)] = array_of(array.shape, array.values);
@@ -182,7 +183,7 @@ void bind_engine(py::module_& m) {
             const std::vector<MediaSpan> spans = spans_of(media);
             const Poll guarded = throttled(poll);
             py::gil_scoped_release release;
-            return e.prefill(ids, spans, guarded);
+            return e.prefill(ids, guarded, spans);
           },
           py::arg("ids"), py::arg("poll") = py::none(), py::arg("media") = Media())
       .def(

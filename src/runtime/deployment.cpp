@@ -4,6 +4,7 @@
 
 #include "backends/host_buffer.h"
 #include "backends/registry.h"
+#include "ops/op_table.h"
 
 namespace g4 {
 namespace {
@@ -16,6 +17,25 @@ constexpr int64_t kUsefulContext = 8192;
 bool stays_on_host(const Layout& layout, const HostWeights& weights) {
   const Backend& backend = *layout.backends[static_cast<size_t>(weights.place)];
   return layout.tables_on_host && weights.use == WeightUse::Table && backend.reads_host_memory();
+}
+
+// Whether the backend has what steps with soft tokens need beyond others.
+bool takes_media(const Backend& backend, const TextConfig& config, const Numerics& numerics, DType kv_dtype) {
+  PhantomBuffer memory(1 << 30);
+  Graph graph;
+  const auto input = [&](DType dtype, const Shape& shape) {
+    return graph.external(Tensor(dtype, shape, &memory, 0), "");
+  };
+  const Var index = input(DType::I32, {2});
+  replace_rows(input(numerics.stream, {2, config.hidden}), input(DType::F32, {2, config.hidden}), index);
+  for (const LayerConfig& layer : config.layers) {
+    if (!config.bidirectional_media || !layer.sliding) continue;
+    const Var cache = input(kv_dtype, {2, layer.kv_heads, layer.head_dim});
+    const Var q = input(numerics.act, {2, config.heads, layer.head_dim});
+    attention(q, cache, cache, index, 1.0f, 0, numerics.act, index);
+  }
+  return std::all_of(graph.nodes().begin(), graph.nodes().end(),
+                     [&](const Node& node) { return backend.supports(call_of(graph, node)); });
 }
 
 class Deployer {
@@ -40,6 +60,8 @@ class Deployer {
                           options_.device == kHost ? "device is cpu" : gpus());
       return take(everything(device));
     }
+    if (options_.device == "auto" && !options_.n_gpu_layers && !ready_for_media(device))
+      return take(everything(add(kHost)), concat("everything runs on the CPU: ", device.name(), " takes no media yet"));
     return options_.n_gpu_layers ? by_count(device, *options_.n_gpu_layers) : automatic(device);
   }
 
@@ -152,7 +174,14 @@ class Deployer {
     return plan_at(*seen(layout), layout, kv_dtype_, options_, n_ctx);
   }
 
+  bool ready_for_media(const Backend& backend) const {
+    return options_.max_media_span == 0 || !config_.takes_media || takes_media(backend, config_, numerics_, kv_dtype_);
+  }
+
   Deployment take(const Layout& layout, const std::string& note = "") {
+    for (const Backend* backend : layout.backends)
+      if (!ready_for_media(*backend))
+        fail<DeviceError>("media", backend->name(), " takes no images and no audio yet; the CPU does");
     Deployment result;
     result.layout = layout;
     result.plan = plan_memory(*seen(layout), layout, kv_dtype_, options_);

@@ -182,7 +182,7 @@ StepWork Engine::work(int64_t n_tokens, int64_t depth) const {
   return total;
 }
 
-int64_t Engine::prefill(std::span<const int32_t> ids, std::span<const MediaSpan> media, const Poll& poll) {
+int64_t Engine::prefill(std::span<const int32_t> ids, const Poll& poll, std::span<const MediaSpan> media) {
   const MediaPrompt prompt = checked(ids, media);
   const int64_t reused = rewind_to_prefix(prompt);
   const auto last = static_cast<int64_t>(ids.size()) - 1;
@@ -235,8 +235,8 @@ int32_t Engine::sample(Sampler& sampler) {
   return sampler.sample_best({best.ids, best.values, static_cast<size_t>(config().vocab)});
 }
 
-void Engine::logits(std::span<const int32_t> ids, std::span<const MediaSpan> media, std::span<const int64_t> positions,
-                    const Poll& poll, const std::function<void(size_t, std::span<const float>)>& row) {
+void Engine::logits(std::span<const int32_t> ids, std::span<const int64_t> positions, const Poll& poll,
+                    const std::function<void(size_t, std::span<const float>)>& row, std::span<const MediaSpan> media) {
   const MediaPrompt prompt = checked(ids, media);
   for (size_t i = 0; i < positions.size(); ++i) {
     if (positions[i] < 0 || positions[i] >= static_cast<int64_t>(ids.size()))
@@ -256,8 +256,8 @@ void Engine::logits(std::span<const int32_t> ids, std::span<const MediaSpan> med
 
 void Engine::reset() { truncate(0); }
 
-std::map<std::string, TraceArray> Engine::trace(std::span<const int32_t> ids, std::span<const MediaSpan> media,
-                                                std::span<const float> layer_inputs) {
+std::map<std::string, TraceArray> Engine::trace(std::span<const int32_t> ids, std::span<const float> layer_inputs,
+                                                std::span<const MediaSpan> media) {
   const MediaPrompt prompt = checked(ids, media);
   const auto n = static_cast<int64_t>(ids.size());
   if (n > most_step_tokens())

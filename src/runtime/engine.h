@@ -50,7 +50,7 @@ class Engine {
   // Makes `ids`, with soft tokens at the positions of `media`, the sequence and leaves its last row of logits ready;
   // returns how many tokens were computed. Throws ContextOverflowError, ArgumentError (empty, an id out of range, odd
   // media). When it throws midway (poll), the sequence is what had been computed by then.
-  int64_t prefill(std::span<const int32_t> ids, std::span<const MediaSpan> media = {}, const Poll& poll = {});
+  int64_t prefill(std::span<const int32_t> ids, const Poll& poll = {}, std::span<const MediaSpan> media = {});
   // Remembers the sliding layers' rings, so that a later prompt can come back to this point.
   void snapshot();
   // Appends one token and leaves its row of logits ready.
@@ -61,8 +61,8 @@ class Engine {
   int32_t sample(Sampler& sampler);
 
   // Makes `ids` the sequence, computing all of it; calls row(i, logits) for each of the ascending positions.
-  void logits(std::span<const int32_t> ids, std::span<const MediaSpan> media, std::span<const int64_t> positions,
-              const Poll& poll, const std::function<void(size_t, std::span<const float>)>& row);
+  void logits(std::span<const int32_t> ids, std::span<const int64_t> positions, const Poll& poll,
+              const std::function<void(size_t, std::span<const float>)>& row, std::span<const MediaSpan> media = {});
   void reset();
 
   // What computing n_tokens after `depth` others, with the last one's logits, has to read and add up.
@@ -74,8 +74,8 @@ class Engine {
   }
 
   // One shot over `ids` from an empty cache; every layer's output (see _core.pyi). `layer_inputs` may be empty.
-  std::map<std::string, TraceArray> trace(std::span<const int32_t> ids, std::span<const MediaSpan> media,
-                                          std::span<const float> layer_inputs);
+  std::map<std::string, TraceArray> trace(std::span<const int32_t> ids, std::span<const float> layer_inputs,
+                                          std::span<const MediaSpan> media = {});
 
  private:
   void check_ids(std::span<const int32_t> ids) const;

@@ -17,6 +17,7 @@ struct Card {
   bool present = true;
   bool reads_host_memory = true;
   int64_t micro_batch = 512;
+  bool takes_media = true;
   int64_t held = 0;  // by all backends of it
   int64_t tables_on_host = 0;
 };
@@ -77,7 +78,10 @@ class CardBackend final : public Backend {
     DeviceWeights imported = cpu_->import(weights);
     return {own(std::move(imported.buffer), !weights.stays_on_host), imported.layout, weights.stays_on_host};
   }
-  bool supports(const OpCall& call) const override { return cpu_->supports(call); }
+  bool supports(const OpCall& call) const override {
+    const bool media = call.op->name == "replace_rows" || (call.op->name == "attention" && call.inputs.size() > 4);
+    return (card().takes_media || !media) && cpu_->supports(call);
+  }
   int64_t workspace(const OpCall& call) const override { return cpu_->workspace(call); }
   std::unique_ptr<Executable> compile(std::shared_ptr<const PlacedGraph> graph, size_t first, size_t last,
                                       int64_t workspace_offset) override {

@@ -174,6 +174,23 @@ TEST(a_map_may_leave_one_number_open) {
   CHECK_EQ(last_place(kind, options_of({{"cpu", -1}, {"card", 6}})).first_layer, 0);
 }
 
+TEST(a_card_without_kernels_for_media) {
+  const ModelKind& kind = kModelKinds[0];
+  EngineOptions some = options_with("auto");
+  some.max_media_span = 20;
+  CHECK_EQ(last_place(kind, some).device, "card");
+  const Warnings warnings;
+  card().takes_media = false;
+  CHECK_EQ(last_place(kind, some).device, "cpu");
+  CHECK_EQ(warnings.lines.size(), 1u);
+  CHECK_EQ(last_place(kind, options_with("auto")).device, "card");
+  some.device = "card";
+  CHECK_THROWS(engine(kind, some), DeviceError, "[media] card takes no images and no audio yet; the CPU does");
+  some = options_of({{"cpu", 3}, {"card", 3}});
+  some.max_media_span = 20;
+  CHECK_THROWS(engine(kind, some), DeviceError, "[media] card");
+}
+
 TEST(nonsense_is_refused) {
   const Warnings restore;
   const ModelKind& kind = kModelKinds[0];

@@ -37,16 +37,22 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     return make
 
 
+def media_model(tiny: Callable[..., Path], kind: str) -> Path:
+    if kind == "dense_e_sees":
+        return tiny("dense_e", n_ctx=1024, extra={"gemma4.attention.bidirectional_media": 1})
+    return tiny(kind, n_ctx=1024)
+
+
 @pytest.fixture(params=KINDS)
 def media_path(request: pytest.FixtureRequest, tiny: Callable[..., Path]) -> Path:
     """A model that takes media, of each kind."""
-    return tiny(request.param, n_ctx=1024)
+    return media_model(tiny, request.param)
 
 
 @pytest.fixture(params=KINDS[1:])
 def path_k(request: pytest.FixtureRequest, tiny: Callable[..., Path]) -> Path:
     """One whose images' tokens see each other."""
-    return tiny(request.param, n_ctx=1024)
+    return media_model(tiny, request.param)
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from g4cpp import _core
 Array = NDArray[np.float32]
 Span = tuple[int, Array, int, bool]
 PLACEHOLDER = 9
-KINDS = ("dense_e", "dense_k", "moe")
+# dense_e_sees: with shared KV layers and images whose tokens see each other, which no published model has both.
+KINDS = ("dense_e", "dense_k", "moe", "dense_e_sees")
 N_CTX = 512
 SPAN = 100
 
