@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from fake_media import FakeEncoder, asked, picture, png, small, wav
 
-from g4cpp import Audio, Conversation, Model
+from g4cpp import Audio, Conversation, Image, Model
 from g4cpp.errors import ContextOverflowError
 
 Tiny = Callable[..., Path]
@@ -176,7 +176,7 @@ def test_long_sound_is_heard_in_clips(fresh: Model) -> None:
 
 
 def test_a_prompt_too_long_says_how_much_of_it_are_media(fresh: Model) -> None:
-    many = [small(seed) for seed in range(60)]
+    many = [Image(png(seed), tokens=1120) for seed in range(2)]
     with pytest.raises(ContextOverflowError, match=r"\d+ of them media"):
         fresh.generate([*many, "hello"], template=True)
 
