@@ -80,10 +80,10 @@ def _mono_of_array(values: NDArray[Any]) -> Samples:
         values = values[:, None]
     if values.ndim != 2 or not 1 <= values.shape[1] <= _MAX_CHANNELS:
         raise MediaError(f"[audio] an array [n] or [n, channels] expected, {values.dtype} {list(values.shape)} found")
-    if values.dtype.kind == "i" or values.dtype == np.uint8:
+    if values.dtype in (np.uint8, np.int8, np.int16, np.int32):
         values = samples_of_integers(values)
     elif values.dtype.kind != "f":
-        raise MediaError(f"[audio] samples as floats, signed integers or uint8 expected, {values.dtype} found")
+        raise MediaError(f"[audio] samples as floats, int16, int32 or uint8 expected, {values.dtype} found")
     return _mono(values.astype(np.float32))
 
 
@@ -107,12 +107,13 @@ def _read(file: BinaryIO) -> tuple[Samples, int]:
         reason = getattr(error, "error_string", None) or " ".join(str(error).split())[:200]
     file.seek(0)
     try:
-        with closing(open_container(file, "audio")) as container:
-            stream = stream_of(container, "audio")
-            blocks = list(_decoded(container, stream))
-            return _joined(blocks), int(stream.rate or 0)
+        container = open_container(file, "audio")
     except MediaError as error:
         raise MediaError(f"[audio] not a sound that can be read: {reason}") from error
+    with closing(container):
+        stream = stream_of(container, "audio")
+        blocks = list(_decoded(container, stream))
+        return _joined(blocks), int(stream.rate or 0)
 
 
 class _Empty:

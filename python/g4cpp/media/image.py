@@ -120,7 +120,7 @@ def _decoded(picture: PilImage) -> PilImage:
 def _rgb(picture: PilImage) -> PilImage:
     """8-bit RGB, transparency on white, as the reference; 16-bit grey is scaled (the reference clips it to white)."""
     pil_image = library("PIL.Image")
-    if "A" in picture.getbands() or "a" in picture.getbands() or picture.info.get("transparency") is not None:
+    if "A" in picture.getbands() or picture.info.get("transparency") is not None:
         picture = picture.convert("RGBA")
         white = pil_image.new("RGBA", picture.size, (255, 255, 255, 255))
         return pil_image.alpha_composite(white, picture).convert("RGB")

@@ -30,7 +30,7 @@ Detail = Literal["low", "auto", "high"]
 Encoded = str | os.PathLike[str] | bytes | bytearray | memoryview
 """A path, a data URL (a string that begins with "data:") or the bytes of a file."""
 
-_DATA_URL = re.compile(r"data:(?P<type>[\w.+-]+/[\w.+-]+)?(?P<parameters>(;[^;,]*)*),(?P<data>.*)", re.DOTALL)
+_DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?P<parameters>(;[^;,]*)*),(?P<data>.*)", re.DOTALL | re.IGNORECASE)
 _ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
 
 
