@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from media_samples import Array, Reference, likeness, our_audio, our_image, patches_of, picture, sound
+from mtmd_samples import Array, Reference, likeness, our_audio, our_image, patches_of, picture, sound
 from rewriting import as_llama_converts, swapped_convolution_norms
 
 from g4cpp import _core
