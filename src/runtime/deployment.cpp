@@ -170,6 +170,7 @@ class Deployer {
 
   // With the context asked for, or one worth having.
   MemoryPlan plan(const Layout& layout) const {
+    require_media(layout);
     const int64_t n_ctx = options_.n_ctx ? options_.n_ctx : std::min(config_.context, kUsefulContext);
     return plan_at(*seen(layout), layout, kv_dtype_, options_, n_ctx);
   }
@@ -178,10 +179,14 @@ class Deployer {
     return options_.max_media_span == 0 || !config_.takes_media || takes_media(backend, config_, numerics_, kv_dtype_);
   }
 
-  Deployment take(const Layout& layout, const std::string& note = "") {
+  void require_media(const Layout& layout) const {
     for (const Backend* backend : layout.backends)
       if (!ready_for_media(*backend))
         fail<DeviceError>("media", backend->name(), " takes no images and no audio yet; the CPU does");
+  }
+
+  Deployment take(const Layout& layout, const std::string& note = "") {
+    require_media(layout);
     Deployment result;
     result.layout = layout;
     result.plan = plan_memory(*seen(layout), layout, kv_dtype_, options_);
