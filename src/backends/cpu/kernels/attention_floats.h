@@ -40,7 +40,7 @@ struct FloatTile : QueryTile {
       load_floats(k_cache.row(row), k_cache.dtype, keys + j * d, d);
       load_floats(v_cache.row(row), v_cache.dtype, values + j * d, d);
     }
-    const float* pointers[kTileQueries > 256 ? kTileQueries : 256];
+    const float* pointers[kMostTileQueries];
     for (int64_t r = 0; r < rows(); ++r) pointers[r] = queries + r * d;
     dot_all(keys, d, n, pointers, rows(), d, scores, kBlock);
     for (int64_t r = 0; r < rows(); ++r) weigh(r, seen.begin, n, state);

@@ -80,8 +80,9 @@ struct MatrixTile : QueryTile {
     const TileScope tiles;
     score_keys(begin, keys, seen);
     const bool finite = pack_values(begin, keys, seen);
-    for (int64_t first = 0; first < s->tile_rows; first += 16) weigh(first, begin, keys, state);
-    if (n_tokens > 1 && !finite) return add_seen_values(begin, seen, state);
+    const bool one_by_one = n_tokens > 1 && !finite;
+    for (int64_t first = 0; first < s->tile_rows; first += 16) weigh(first, begin, keys, state, one_by_one);
+    if (one_by_one) return add_seen_values(begin, seen, state);
     for (int64_t first = 0; first < s->tile_rows; first += 16) add_values(first, keys, state);
   }
 
@@ -197,9 +198,36 @@ struct MatrixTile : QueryTile {
     return any == 0;
   }
 
-  // The scores of 16 rows become exponentials against each row's largest so far, 0 for keys that it does not see: in
-  // scores_, and as weight tiles.
-  void weigh(int64_t first, int64_t begin, int64_t keys, const State& state) const {
+  // Every lane: intrinsics without a mask trip gcc 12's warning of uninitialized values.
+  static constexpr __mmask16 kAll = 0xffff;
+
+  // b where a or b is NaN.
+  static G4_INLINE Vec larger(Vec a, Vec b) { return (Vec)_mm512_maskz_max_ps(kAll, (__m512)a, (__m512)b); }
+
+  // e^x of x <= 0, to 2 ulp; below -138 it is 0, NaN stays NaN. 2^t with t in halves around a whole number, which only
+  // moves the exponent, by its Taylor series to the sixth power.
+  static G4_INLINE Vec exp_of_falling(Vec x) {
+    const __m512 t = (__m512)larger(splat(-200.0f), x * splat(0x1.715476p0f));
+    const __m512 n = _mm512_maskz_roundscale_ps(kAll, t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    const Vec r = (Vec)(t - n);
+    Vec p = splat(1.5403530e-4f);
+    p = fma(p, r, splat(1.3333558e-3f));
+    p = fma(p, r, splat(9.6181291e-3f));
+    p = fma(p, r, splat(5.5504109e-2f));
+    p = fma(p, r, splat(2.4022651e-1f));
+    p = fma(p, r, splat(6.9314718e-1f));
+    p = fma(p, r, splat(1.0f));
+    return (Vec)_mm512_maskz_scalef_ps(kAll, (__m512)p, n);
+  }
+
+  // Upper halves of two vectors' numbers, those of `a` below those of `b`.
+  static G4_INLINE RowInts upper_halves(IVec a, IVec b) {
+    return (RowInts)_mm512_mask_blend_epi16(0xaaaaaaaau, _mm512_maskz_srli_epi32(kAll, (__m512i)a, 16), (__m512i)b);
+  }
+
+  // The scores of 16 rows become exponentials against each row's largest so far, 0 for keys that it does not see: as
+  // weight tiles, and in scores_ where `kept`.
+  void weigh(int64_t first, int64_t begin, int64_t keys, const State& state, bool kept) const {
     IVec from = {}, to = IVec{} + static_cast<int32_t>(keys);
     bool all = true;
     for (int64_t r = 0; r < 16 && first + r < rows(); ++r) {
@@ -211,22 +239,24 @@ struct MatrixTile : QueryTile {
     const Vec lowest = splat(-__builtin_inff()), factor = splat(scale());
     float* column = scores_ + first;
     const Vec before = load(state.top + first);
-    Vec top = before;
+    Vec tops[4] = {before, before, before, before};  // a chain for each: the largest is the same in any order
     for (int64_t j = 0; j < keys; ++j) {
       Vec v = load(column + j * s->tile_rows) * factor;
       if (!all) {
         const IVec key = IVec{} + static_cast<int32_t>(j);
         v = select((from <= key) & (key < to), v, lowest);
+        store(column + j * s->tile_rows, v);
       }
-      store(column + j * s->tile_rows, v);
-      top = select(v > top, v, top);
+      tops[j % 4] = larger(v, tops[j % 4]);
     }
+    const Vec top = larger(larger(tops[0], tops[1]), larger(tops[2], tops[3]));
     const Vec decay = select(top == before, splat(1.0f), exp(before - top));
     for (int r = 0; r < 16; ++r)
       if (decay[r] != 1.0f) scale_row(state.values + (first + r) * s->d, decay[r], s->d);
     store(state.top + first, top);
 
     const Vec shift = select(top == lowest, splat(0.0f), top);
+    const Vec unscaled = all ? factor : splat(1.0f);
     Vec sum = load(state.sum + first) * decay;
     for (int64_t block = 0; block < keys; block += 32) {
       RowInts large[16], small[16];
@@ -234,17 +264,14 @@ struct MatrixTile : QueryTile {
         IVec high[2], low[2];
         for (int64_t i = 0; i < 2; ++i) {
           float* at = column + (block + j + i) * s->tile_rows;
-          const Vec weight = exp(load(at) - shift);
-          store(at, weight);
+          const Vec weight = exp_of_falling(load(at) * unscaled - shift);
+          if (kept) store(at, weight);
           sum += weight;
           high[i] = (IVec)weight & static_cast<int32_t>(0xffff0000);
           low[i] = (IVec)(weight - (Vec)high[i]) + 0x8000;
         }
-        const auto pair = [](IVec a, IVec b) {
-          return (RowInts)(((RowInts)a >> 16 & 0xffff) | ((RowInts)b & static_cast<int32_t>(0xffff0000)));
-        };
-        large[j / 2] = pair(high[0], high[1]);
-        small[j / 2] = pair(low[0], low[1]);
+        large[j / 2] = upper_halves(high[0], high[1]);
+        small[j / 2] = upper_halves(low[0], low[1]);
       }
       transpose(large);
       transpose(small);

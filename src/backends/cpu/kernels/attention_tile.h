@@ -7,8 +7,14 @@
 namespace g4::G4_ISA_NAMESPACE {
 
 inline constexpr int64_t kSplit = 512;
-// Query rows of a tile; with head size 512 a tile's queries and sums take 256 KiB.
-inline constexpr int64_t kTileQueries = 64;
+// Query rows of a tile; with head size 512 a tile's queries and sums take 256 KiB. Small heads have more rows, so that
+// thousands of keys (an image's patches) are read from farther memory as rarely.
+inline constexpr int64_t kTileQueries = 64, kMostTileQueries = 256;
+
+static inline int64_t tile_queries(int64_t d) {
+  const int64_t rows = kTileQueries * 256 / d;
+  return rows < kTileQueries ? kTileQueries : (rows > kMostTileQueries ? kMostTileQueries : rows);
+}
 
 struct Shapes {
   int64_t tokens, heads, d, kv_heads, group, slots, window;
@@ -28,7 +34,7 @@ static inline Shapes shapes_of(const CpuCall& call, int64_t row_step) {
   s.slots = cache.dim[0];
   s.window = static_cast<const AttentionParams*>(call.params)->window;
   s.split_parallel = s.tokens == 1;
-  s.tile_tokens = kTileQueries / s.group > 0 ? kTileQueries / s.group : 1;
+  s.tile_tokens = tile_queries(s.d) / s.group > 0 ? tile_queries(s.d) / s.group : 1;
   if (s.tile_tokens > s.tokens) s.tile_tokens = s.tokens;
   s.tile_rows = (s.tile_tokens * s.group + row_step - 1) / row_step * row_step;
   const bool sees_ahead = call.n_in > 4;
