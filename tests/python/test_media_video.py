@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import struct
 from pathlib import Path
 
 import av
@@ -76,6 +77,17 @@ def test_a_photograph_panned(tmp_path: Path) -> None:
     assert patches.n_tokens == image_tokens(320, 240, 70) == 63
     for source in (str(path), data, f"data:video/mp4;base64,{base64.b64encode(data).decode()}"):
         assert len(video_frames(Video(source))) == 32
+
+
+def test_a_telephone_held_upright() -> None:
+    """Such files hold the frames lying, and a matrix (in the box tkhd) that turns them 90 degrees clockwise."""
+    lying = np.zeros((48, 96, 3), np.uint8)
+    lying[:, :48], lying[:24, 48:] = (255, 0, 0), (0, 255, 0)
+    data = bytearray(encoded_video([lying] * 3, 10))
+    matrix = data.index(b"tkhd") + 44
+    data[matrix : matrix + 36] = struct.pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 48 << 16, 0, 1 << 30)
+    picture = video_frames(bytes(data))[0][1]
+    assert np.abs(np.asarray(picture).astype(int) - np.rot90(lying, -1)).mean() < 12
 
 
 def test_a_file_cut_short_gives_what_is_there() -> None:

@@ -109,12 +109,22 @@ def _decoded(picture: PilImage) -> PilImage:
         raise MediaError(f"[image] {width}x{height}: at most {limit} pixels expected (PIL.Image.MAX_IMAGE_PIXELS)")
     try:
         picture.load()
-        upright = library("PIL.ImageOps").exif_transpose(picture)
-        return _rgb(upright)
+        return _rgb(_upright(picture))
     except (MemoryError, G4Error):
         raise
     except Exception as error:  # a decoder may raise anything on damaged bytes
         raise MediaError(f"[image] corrupt: {_one_line(error)}") from error
+
+
+def _upright(picture: PilImage) -> PilImage:
+    """Turned as its EXIF note says; a damaged note says nothing."""
+    try:
+        turned: PilImage = library("PIL.ImageOps").exif_transpose(picture)
+        return turned
+    except (MemoryError, G4Error):
+        raise
+    except Exception:
+        return picture
 
 
 def _rgb(picture: PilImage) -> PilImage:
