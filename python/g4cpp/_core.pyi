@@ -183,13 +183,14 @@ class Engine:
         n_gpu_layers: int | None = None,
         device_map: Sequence[tuple[str, int]] = (),
         max_media_span: int = 0,
+        media_required: bool = True,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         """n_ctx 0: the trained context or what memory allows; n_threads 0: the physical cores; micro_batch 0: what
         suits the device. n_gpu_layers: so many of the last layers, the head being the very last, on the GPU; -1: all;
         None: as many as fit. device_map: devices with numbers of layers, -1 once for the rest. max_media_span: the most
-        soft tokens of one span of media; 0: none are taken. progress: called with the bytes of weights loaded and all
-        there are; what it raises ends the load."""
+        soft tokens of one span of media; 0: none are taken. media_required False: text alone on devices that take no
+        media. progress: called with the bytes of weights loaded and all there are; what it raises ends the load."""
     @staticmethod
     def plan(
         file: GgufFile,
@@ -202,6 +203,7 @@ class Engine:
         n_gpu_layers: int | None = None,
         device_map: Sequence[tuple[str, int]] = (),
         max_media_span: int = 0,
+        media_required: bool = True,
     ) -> MemoryPlan:
         """The memory plan without loading anything."""
     architecture: str

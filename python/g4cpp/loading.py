@@ -65,9 +65,13 @@ def load(
             n_gpu_layers=gpu_layers,
             device_map=layers_of,
             max_media_span=media_room(projector),
+            media_required=mmproj is not None,
             progress=lambda done, total: tell(source.name, done, total),
             **options,
         )
+    if projector.info and not engine.max_media_span:
+        name, device = Path(projector.info.path).name, engine.device
+        projector = Found(reason=f"{device} takes none yet: with device='cpu' {name}, which lies beside it, is used")
     return Loaded(file, engine, projector)
 
 

@@ -77,11 +77,23 @@ using DeviceMap = std::vector<std::pair<std::string, int64_t>>;
 
 EngineOptions options_of(const std::string& device, const std::string& compute, int64_t n_ctx, int n_threads,
                          int64_t micro_batch, const std::string& kv_dtype, bool kv_shared_skip, bool repack,
-                         std::optional<int64_t> n_gpu_layers, const DeviceMap& device_map, int64_t max_media_span) {
+                         std::optional<int64_t> n_gpu_layers, const DeviceMap& device_map, int64_t max_media_span,
+                         bool media_required) {
   if (n_threads < 0)
     fail<ArgumentError>("threads", "n_threads must be positive, or 0 for the physical cores; got ", n_threads);
-  return {device,         compute, n_ctx,          n_threads, micro_batch,  kv_dtype,
-          kv_shared_skip, repack,  max_media_span, {},        n_gpu_layers, device_map};
+  return {.device = device,
+          .compute = compute,
+          .n_ctx = n_ctx,
+          .n_threads = n_threads,
+          .micro_batch = micro_batch,
+          .kv_dtype = kv_dtype,
+          .kv_shared_skip = kv_shared_skip,
+          .repack = repack,
+          .max_media_span = max_media_span,
+          .media_required = media_required,
+          .progress = {},
+          .n_gpu_layers = n_gpu_layers,
+          .device_map = device_map};
 }
 
 std::vector<std::tuple<std::string, std::vector<int64_t>, bool>> tensor_table(const GgufFile& file) {
@@ -135,10 +147,10 @@ void bind_engine(py::module_& m) {
       .def(py::init([](const std::shared_ptr<GgufFile>& file, const std::string& device, const std::string& compute,
                        int64_t n_ctx, int n_threads, int64_t micro_batch, const std::string& kv_dtype,
                        bool kv_shared_skip, bool repack, std::optional<int64_t> n_gpu_layers,
-                       const DeviceMap& device_map, int64_t max_media_span,
+                       const DeviceMap& device_map, int64_t max_media_span, bool media_required,
                        const std::optional<py::function>& progress) {
              EngineOptions o = options_of(device, compute, n_ctx, n_threads, micro_batch, kv_dtype, kv_shared_skip,
-                                          repack, n_gpu_layers, device_map, max_media_span);
+                                          repack, n_gpu_layers, device_map, max_media_span, media_required);
              o.progress = throttled_progress(progress);
              py::gil_scoped_release release;
              return std::make_unique<Engine>(file, o);
@@ -146,20 +158,21 @@ void bind_engine(py::module_& m) {
            py::arg("file"), py::kw_only(), py::arg("device") = "auto", py::arg("compute") = "auto",
            py::arg("n_ctx") = 0, py::arg("n_threads") = 0, py::arg("micro_batch") = 0, py::arg("kv_dtype") = "auto",
            py::arg("kv_shared_skip") = true, py::arg("repack") = true, py::arg("n_gpu_layers") = py::none(),
-           py::arg("device_map") = DeviceMap(), py::arg("max_media_span") = 0, py::arg("progress") = py::none())
+           py::arg("device_map") = DeviceMap(), py::arg("max_media_span") = 0, py::arg("media_required") = true,
+           py::arg("progress") = py::none())
       .def_static(
           "plan",
           [](const std::shared_ptr<GgufFile>& file, const std::string& device, const std::string& compute,
              int64_t n_ctx, int64_t micro_batch, const std::string& kv_dtype, std::optional<int64_t> n_gpu_layers,
-             const DeviceMap& device_map, int64_t max_media_span) {
+             const DeviceMap& device_map, int64_t max_media_span, bool media_required) {
             const EngineOptions o = options_of(device, compute, n_ctx, 0, micro_batch, kv_dtype, true, true,
-                                               n_gpu_layers, device_map, max_media_span);
+                                               n_gpu_layers, device_map, max_media_span, media_required);
             py::gil_scoped_release release;
             return Engine::plan(file, o);
           },
           py::arg("file"), py::kw_only(), py::arg("device") = "auto", py::arg("compute") = "auto", py::arg("n_ctx") = 0,
           py::arg("micro_batch") = 0, py::arg("kv_dtype") = "auto", py::arg("n_gpu_layers") = py::none(),
-          py::arg("device_map") = DeviceMap(), py::arg("max_media_span") = 0)
+          py::arg("device_map") = DeviceMap(), py::arg("max_media_span") = 0, py::arg("media_required") = true)
       .def_property_readonly("architecture", [](const Engine& e) { return e.config().architecture; })
       .def_property_readonly("device", &Engine::device)
       .def_property_readonly("compute", &Engine::compute)

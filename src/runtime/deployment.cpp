@@ -60,12 +60,18 @@ class Deployer {
                           options_.device == kHost ? "device is cpu" : gpus());
       return take(everything(device));
     }
+    drop_media(device);
     if (options_.device == "auto" && !options_.n_gpu_layers && !ready_for_media(device))
       return take(everything(add(kHost)), concat("everything runs on the CPU: ", device.name(), " takes no media yet"));
     return options_.n_gpu_layers ? by_count(device, *options_.n_gpu_layers) : automatic(device);
   }
 
  private:
+  // Text alone, where media need not be and the device takes none.
+  void drop_media(const Backend& device) {
+    if (!options_.media_required && !ready_for_media(device)) options_.max_media_span = 0;
+  }
+
   Deployment by_map() {
     if (options_.device != "auto") fail<ArgumentError>("device_map", "a device or a device_map expected, both given");
     if (options_.n_gpu_layers) fail<ArgumentError>("device_map", "n_gpu_layers or a device_map expected, both given");
@@ -84,7 +90,10 @@ class Deployer {
     if (total > n_layers() || (total < n_layers() && rest < 0))
       fail<ArgumentError>("device_map", "the model's ", n_layers(), " layers expected, got ", total);
     if (rest >= 0) layout.layers[static_cast<size_t>(rest)] = n_layers() - total;
-    for (const auto& entry : options_.device_map) layout.backends.push_back(&add(entry.first));
+    for (const auto& entry : options_.device_map) {
+      layout.backends.push_back(&add(entry.first));
+      drop_media(*layout.backends.back());
+    }
     return take(layout);
   }
 
@@ -199,7 +208,7 @@ class Deployer {
   }
 
   const std::shared_ptr<const GgufFile>& file_;
-  const EngineOptions& options_;
+  EngineOptions options_;
   const Numerics& numerics_;
   DType kv_dtype_;
   TextConfig config_;

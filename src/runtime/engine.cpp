@@ -40,6 +40,7 @@ Engine::Engine(std::shared_ptr<const GgufFile> file, const EngineOptions& option
       kv_dtype_(parse_kv_dtype(options.kv_dtype, numerics_)),
       deployment_(deploy(file, options, numerics_, kv_dtype_)) {
   options_.micro_batch = memory_plan().micro_batch;
+  options_.max_media_span = memory_plan().max_media_span;
   if (!memory_plan().note.empty()) warn(memory_plan().note);
   try {
     load(file);

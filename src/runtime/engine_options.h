@@ -20,6 +20,7 @@ struct EngineOptions {
   bool kv_shared_skip = true;
   bool repack = true;          // false: matrices stay as the file has them, mapped
   int64_t max_media_span = 0;  // the most soft tokens of one image, frame or clip; 0: no media
+  bool media_required = true;  // false: on a device that takes none, text alone
   // Called after each tensor of a load with the bytes done and all there are; what it throws ends the load.
   std::function<void(int64_t done, int64_t total)> progress = {};
   // As llama.cpp counts: so many of the last layers, the head being the very last, lie on the GPU; more than there are,

@@ -34,7 +34,8 @@ struct MemoryPlan {
   int64_t host_weights = 0;  // of the weights: tables in host memory that another device reads there
   int64_t available = 0;     // on the devices of the places
   int64_t n_ctx = 0;
-  int64_t micro_batch = 0;  // tokens a step of a prompt
+  int64_t micro_batch = 0;     // tokens a step of a prompt
+  int64_t max_media_span = 0;  // as asked for; 0 where the devices take no media and need not
   std::vector<PlacePlan> places;
   std::vector<DeviceUse> devices;
   std::string note;  // what did not fit and was placed elsewhere for that; empty: nothing

@@ -43,6 +43,7 @@ MemoryPlan plan_with(const TextModel& model, const Layout& layout, DType kv_dtyp
   MemoryPlan plan;
   plan.n_ctx = n_ctx;
   plan.micro_batch = micro_batch;
+  plan.max_media_span = options.max_media_span;
   plan.kv_snapshot = cache.snapshot_bytes();
   if (media) plan.soft_tokens = std::min(most, n_ctx) * model.config().hidden * static_cast<int64_t>(sizeof(float));
   int64_t first_layer = 0;

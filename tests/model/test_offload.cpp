@@ -189,6 +189,19 @@ TEST(a_card_without_kernels_for_media) {
   some = options_of({{"cpu", 3}, {"card", 3}});
   some.max_media_span = 20;
   CHECK_THROWS(engine(kind, some), DeviceError, "[media] card");
+  // Where media need not be, text stays on the card.
+  some.media_required = false;
+  CHECK_EQ(last_place(kind, some).device, "card");
+  some = options_with("auto");
+  some.max_media_span = 20;
+  some.media_required = false;
+  const Engine text = engine(kind, some);
+  CHECK_EQ(text.device(), "card");
+  CHECK_EQ(text.options().max_media_span, 0);
+  CHECK_EQ(warnings.lines.size(), 1u);
+  some.device = "cpu";
+  const Engine all = engine(kind, some);
+  CHECK_EQ(all.options().max_media_span, 20);
 }
 
 TEST(nonsense_is_refused) {

@@ -73,6 +73,7 @@ def info(
         n_gpu_layers=parse_gpu_layers(gpu_layers),
         device_map=parse_device_map(device_map),
         max_media_span=media_room(projector),
+        media_required=mmproj is not None,
     )
     facts = {
         "path": opened.path,
