@@ -23,7 +23,7 @@ Tiny = Callable[..., Path]
         ("GGUFError", ValueError), ("ModelError", ValueError), ("ArgumentError", ValueError),
         ("ArgumentTypeError", TypeError), ("MemoryPlanError", MemoryError), ("DeviceError", RuntimeError),
         ("FileError", OSError), ("MissingFileError", FileNotFoundError), ("ConversionError", ValueError),
-        ("TemplateError", ValueError),
+        ("TemplateError", ValueError), ("MediaError", ValueError), ("MissingExtraError", ImportError),
     ],
 )  # fmt: skip
 def test_each_is_a_g4error_and_the_natural_built_in(name: str, built_in: type[Exception]) -> None:

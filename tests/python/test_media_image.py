@@ -135,6 +135,7 @@ def test_exif_orientation_is_applied_whatever_the_source(orientation: int) -> No
         np.testing.assert_array_equal(np.asarray(load_image(source)), QUARTERS)
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 def test_a_damaged_exif_note_is_no_reason_to_refuse() -> None:
     for note in (b"Exif\0\0", b"Exif\0\0MM\0*\0\0\0\x08\0\xff", b"Exif\0\0II*\0\xff\xff\xff\xff", b"nonsense"):
         data = encoded(PilImages.fromarray(QUARTERS), "PNG", exif=note)

@@ -84,13 +84,12 @@ def _opened(file: Any) -> PilImage:
     pil_image.init()
     formats = [name for name in _FORMATS if name in pil_image.OPEN]
     try:
-        # Pillow warns from its limit on and raises from twice that on: here the limit is one. The filters of warnings
+        # Pillow warns from its limit on, where _decoded refuses, and raises from twice that on. The filters of warnings
         # are the process's, hence the lock.
         with _opening, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", pil_image.DecompressionBombWarning)
+            warnings.simplefilter("ignore", pil_image.DecompressionBombWarning)
             return pil_image.open(file, formats=formats)
-    except (pil_image.DecompressionBombWarning, pil_image.DecompressionBombError) as error:
+    except pil_image.DecompressionBombError as error:
         raise MediaError(f"[image] {_one_line(error)}") from error
     except library("PIL").UnidentifiedImageError as error:
         raise MediaError(f"[image] not an image of a known format ({', '.join(_FORMATS)})") from error

@@ -17,7 +17,6 @@ from g4cpp.errors import ArgumentError, G4Error, MediaError
 from g4cpp.media.containers import open_container, reason_of, stream_of
 from g4cpp.media.image import load_image
 from g4cpp.media.libraries import library
-from g4cpp.media.sizes import SQUARE, image_size
 from g4cpp.media.sources import Video, open_encoded
 
 if TYPE_CHECKING:
@@ -84,7 +83,6 @@ def _measured(file: BinaryIO) -> tuple[int, float]:
     file.seek(0)
     with closing(open_container(file, "video")) as container:
         stream = stream_of(container, "video")
-        image_size(stream.codec_context.width, stream.codec_context.height, SQUARE)
         limit = library("PIL.Image").MAX_IMAGE_PIXELS
         pixels = stream.codec_context.width * stream.codec_context.height
         if limit is not None and pixels > limit:
