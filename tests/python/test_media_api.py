@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from fake_media import FakeEncoder, asked, picture, png, small, wav
 
-from g4cpp import Audio, Conversation, Image, Model
+from g4cpp import Audio, Conversation, Image, Model, Video
 from g4cpp.errors import ContextOverflowError
 
 Tiny = Callable[..., Path]
@@ -205,3 +205,16 @@ def test_threads(fresh: Model) -> None:
     for thread in threads:
         thread.join(60)
     assert [found[seed] for seed in range(3)] == expected
+
+
+def test_a_video_is_its_frames_with_their_times(fresh: Model) -> None:
+    frames = Video([picture(seed) for seed in range(3)], fps=0.5)
+    prompt = fresh.prompt(["watch ", frames, "hello"])
+    text = fresh.detokenize(prompt.ids, keep_special=True)
+    for stamp in ("watch 00:00 <|image><|video|>", "<image|> 00:02 <|image><|video|>", "<image|> 00:04 <|image>"):
+        assert stamp in text
+    assert [block for *_, block in prompt.media] == [True] * 3
+    assert len({key for _, _, key, _ in prompt.media}) == 3
+    again = fresh.prompt(["watch ", Video([picture(seed) for seed in range(3)], fps=0.5), "hello"])
+    assert [key for _, _, key, _ in again.media] == [key for _, _, key, _ in prompt.media]
+    assert len(encodings()) == 3
