@@ -38,7 +38,6 @@ def engines(threads: int, folder: Path) -> dict[str, Callable[[Any], Any]]:
     file = _core.GgufFile(str(write_projector(tower, folder / "mmproj.gguf")))
     return {
         "g4cpp bf16": _core.MediaEncoder(file, compute="bf16", n_threads=threads).encode_audio,
-        "g4cpp f32": _core.MediaEncoder(file, compute="f32", n_threads=threads).encode_audio,
         "transformers bf16": tower.to(torch.bfloat16).soft_tokens,
         "transformers f32": tower.soft_tokens,
     }

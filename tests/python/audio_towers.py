@@ -141,7 +141,7 @@ def write_projector(tower: Tower, path: Path, **changes: Array) -> Path:
         if stored.endswith("conv_dw.weight"):
             value = value[:, 0]
         values = changes.get(stored.replace(".", "__"), value.numpy())
-        if values.ndim == 2 and "conv" not in name.replace("subsample_conv_projection", ""):
+        if values.ndim == 2 and not stored.endswith("conv_dw.weight"):
             packed = (np.ascontiguousarray(values).view(np.uint32) >> 16).astype(np.uint16)  # exact: see random_tower
             writer.add_tensor(stored, packed.view(np.uint8), raw_dtype=gguf.GGMLQuantizationType.BF16)
         else:
