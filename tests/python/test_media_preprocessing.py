@@ -28,6 +28,8 @@ from g4cpp.media import (
 )
 
 pytestmark = pytest.mark.parity
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
 
 EXACT = 1e-5
 
