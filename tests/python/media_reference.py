@@ -12,31 +12,15 @@ from typing import Any
 
 import torch
 import transformers
-from checkpoints import CHAT, CONTROL, KINDS, SHARED_SETTINGS, draw_weights, save_tokenizer
+from checkpoints import KINDS, SHARED_SETTINGS, draw_weights, save_tokenizer
+from multimodal_checkpoints import AUDIO, TOKEN_IDS, VISION
 
 MARKS = {
     "image_token": "<|image|>", "boi_token": "<|image>", "eoi_token": "<image|>",
     "audio_token": "<|audio|>", "boa_token": "<|audio>", "eoa_token": "<audio|>",
 }  # fmt: skip
-TOKEN = {text: id for id, text in enumerate([*CONTROL, *CHAT])}
-TOKEN_IDS = {
-    "boi_token_id": TOKEN["<|image>"], "eoi_token_id": TOKEN["<image|>"],
-    "image_token_id": TOKEN["<|image|>"], "video_token_id": TOKEN["<|video|>"],
-    "boa_token_id": TOKEN["<|audio>"], "eoa_token_index": TOKEN["<audio|>"],
-    "audio_token_id": TOKEN["<|audio|>"],
-}  # fmt: skip
 SMALLER: dict[str, dict[str, Any]] = {"dense_e": {}, "dense_k": {"num_hidden_layers": 6}}
-VISION: dict[str, dict[str, Any]] = {
-    "multimodal_e": {
-        "hidden_size": 192, "intermediate_size": 768, "num_hidden_layers": 2, "num_attention_heads": 3,
-        "num_key_value_heads": 3, "head_dim": 64, "use_clipped_linears": True,
-    },
-    "multimodal_k": {
-        "hidden_size": 288, "intermediate_size": 1072, "num_hidden_layers": 2, "num_attention_heads": 4,
-        "num_key_value_heads": 4, "head_dim": 72, "standardize": True,
-    },
-}  # fmt: skip
-AUDIO = {"hidden_size": 256, "num_hidden_layers": 2, "num_attention_heads": 4, "output_proj_dims": 384}
+TWO_LAYERS = {"num_hidden_layers": 2}
 BOUND = 6.0
 
 
@@ -46,8 +30,8 @@ def make_multimodal(kind: str, out_dir: Path, template: str, seed: int = 7) -> P
     torch.manual_seed(seed)
     config = transformers.Gemma4Config(
         text_config=transformers.Gemma4TextConfig(**(SHARED_SETTINGS | KINDS[text] | SMALLER[text])),
-        vision_config=transformers.Gemma4VisionConfig(**VISION[kind]),
-        audio_config=transformers.Gemma4AudioConfig(**AUDIO) if kind == "multimodal_e" else None,
+        vision_config=transformers.Gemma4VisionConfig(**(VISION[kind[-1]] | TWO_LAYERS)),
+        audio_config=transformers.Gemma4AudioConfig(**(AUDIO | TWO_LAYERS)) if kind == "multimodal_e" else None,
         **TOKEN_IDS,
     )
     model = transformers.Gemma4ForConditionalGeneration(config).eval()

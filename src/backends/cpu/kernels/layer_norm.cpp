@@ -1,6 +1,7 @@
 // layer_norm: see ops/layer_norm.h. The mean first, then the squares of what is left: no cancellation.
 #include "ops/layer_norm.h"
 
+#include "backends/cpu/kernels/row_sums.h"
 #include "backends/cpu/kernels/rows.h"
 
 namespace g4::G4_ISA_NAMESPACE {
@@ -11,21 +12,13 @@ static bool supports(const CpuCall& call) {
 
 static int64_t workspace(const CpuCall& call) { return row_scratch(call, call.out[0].cols, 1); }
 
-// Sums in vector lanes, then folded: of the numbers, and of their squares.
+// In vector lanes, then folded.
 static float sum_of(const float* x, int64_t n) {
   Vec lanes = {};
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) lanes += load(x + i);
   float sum = reduce_add(lanes);
   for (; i < n; ++i) sum += x[i];
-  return sum;
-}
-static float sum_of_squares(const float* x, int64_t n) {
-  Vec lanes = {};
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) lanes = fma(load(x + i), load(x + i), lanes);
-  float sum = reduce_add(lanes);
-  for (; i < n; ++i) sum = fma(x[i], x[i], sum);
   return sum;
 }
 

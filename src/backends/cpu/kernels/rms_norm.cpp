@@ -1,6 +1,7 @@
-// rms_norm: see ops/rms_norm.h. The mean square is summed in vector lanes, then folded.
+// rms_norm: see ops/rms_norm.h.
 #include "ops/rms_norm.h"
 
+#include "backends/cpu/kernels/row_sums.h"
 #include "backends/cpu/kernels/rows.h"
 
 namespace g4::G4_ISA_NAMESPACE {
@@ -10,15 +11,6 @@ static bool supports(const CpuCall& call) {
 }
 
 static int64_t workspace(const CpuCall& call) { return row_scratch(call, call.out[0].cols, 1); }
-
-static float sum_of_squares(const float* x, int64_t n) {
-  Vec lanes = {};
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) lanes = fma(load(x + i), load(x + i), lanes);
-  float sum = reduce_add(lanes);
-  for (; i < n; ++i) sum = fma(x[i], x[i], sum);
-  return sum;
-}
 
 static void launch(const CpuCall& call) {
   const float eps = static_cast<const RmsNormParams*>(call.params)->eps;
