@@ -75,14 +75,9 @@ int64_t attention_one_workspace(const AttentionOne& call, const DeviceLimits& li
   return clusters == 1 ? 0 : call.k_cache.dim[1] * clusters * kTileRows * (call.q.dim[2] + 2) * 4;
 }
 
-void launch_attention_one(const AttentionOne& one, const DeviceLimits& limits, std::byte* scratch,
-                          cudaStream_t stream) {
+AttentionCall attention_of(const AttentionOne& one) {
   const KernelTensor &q = one.q, &k = one.k_cache, &v = one.v_cache, &out = one.out;
-  AttentionOneCall call{};
-  AttentionCall& c = call.c;
-  call.one = one;
-  call.clusters = clusters_of(one, limits);
-  call.arrivals = limits.counters;
+  AttentionCall c{};
   c.q = q.data, c.k = k.data, c.v = v.data, c.out = out.data;
   c.positions = one.positions;
   c.q_token = q.stride[0], c.q_head = q.stride[1];
@@ -98,10 +93,21 @@ void launch_attention_one(const AttentionOne& one, const DeviceLimits& limits, s
   c.window = one.window;
   c.scale = one.scale;
   c.q_type = q.dtype, c.out_type = out.dtype;
+  return c;
+}
+
+void launch_attention_one(const AttentionOne& one, const DeviceLimits& limits, std::byte* scratch,
+                          cudaStream_t stream) {
+  AttentionOneCall call{};
+  AttentionCall& c = call.c;
+  call.one = one;
+  call.clusters = clusters_of(one, limits);
+  call.arrivals = limits.counters;
+  c = attention_of(one);
   c.n_splits = kClusterBlocks * call.clusters;
   c.parts = reinterpret_cast<float*>(scratch);
   c.peaks = reinterpret_cast<float2*>(c.parts + int64_t{c.kv_heads} * call.clusters * kTileRows * c.d);
-  if (q.dtype == DType::BF16)
+  if (c.q_type == DType::BF16)
     launch_type<__nv_bfloat16>(call, limits, stream);
   else
     launch_type<__half>(call, limits, stream);

@@ -46,7 +46,9 @@ struct AttentionTile : TileRows<S> {
   float top[2] = {-INFINITY, -INFINITY}, sum[2] = {0, 0};
   float total[kSplit ? 1 : S::kColumnTiles][4] = {};
 
-  __device__ __forceinline__ AttentionTile(const AttentionCall& call, std::byte* memory) : Rows(call, memory) {}
+  template <class... Place>
+  __device__ __forceinline__ AttentionTile(const AttentionCall& call, std::byte* memory, Place... place)
+      : Rows(call, memory, place...) {}
 
   // --- the two products ---
 
