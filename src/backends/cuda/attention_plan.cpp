@@ -91,6 +91,7 @@ class AttentionMatcher {
   bool turned(Turned& t) {
     ValueId normed = -1;
     if (!norm(t.raw, normed, t.weight, t.eps) || !is(rope_op) || node().inputs[0] != normed) return false;
+    if (graph_.tensor(node().inputs[1]).shape.rank() != 2) return false;  // turns parts of heads by themselves
     t.table = node().inputs[1], t.out = node().outputs[0];
     t.inner = node().as<RopeParams>().inner;
     t.dtype = graph_.tensor(t.out).dtype;

@@ -207,7 +207,7 @@ Fused Fusion::norm_rope(size_t first, size_t last) const {
   const Tensor x = graph_.tensor(norm.inputs[0]), out = graph_.tensor(rope.outputs[0]);
   const Tensor table = graph_.tensor(rope.inputs[1]);
   const auto from = operand_of(x), to = operand_of(out), turn = operand_of(table);
-  if (!from || !to || !turn || !same_shape(x, out)) return {};
+  if (!from || !to || !turn || !same_shape(x, out) || table.shape.rank() != 2) return {};  // one turn of the whole head
   NormRope call;
   if (norm.inputs.size() > 1) {
     const auto weight = operand_of(graph_.tensor(norm.inputs[1]));
