@@ -25,7 +25,7 @@ class AttentionMatcher {
     Turned q;
     if (!turned(q) || !is(attention_op) || node().inputs[0] != q.out || !read_once(q.out)) return {};
     const Node& op = node();
-    if (op.inputs.size() != 4) return {};  // `last`, which no kernel here reads
+    if (op.inputs.size() != 4) return {};  // `last`, which a token alone seldom has
     const auto& params = op.as<AttentionParams>();
     call_.q = placed(q.raw), call_.k_cache = placed(op.inputs[1]), call_.v_cache = placed(op.inputs[2]);
     call_.out = placed(op.outputs[0]);

@@ -67,7 +67,8 @@ void launch_width(const WideKernel& kernel, const Product& p, const PairOrder& o
 
 bool wide_fits(const Product& p, const DeviceLimits& limits) {
   if (limits.architecture != 90 || p.x.dtype != DType::BF16 || p.out.dtype != DType::BF16) return false;
-  if (p.rows < (p.choices ? kManyRowsOfExpert * p.w.dim[0] : kManyRows) || p.k % 32 || !can_order(p)) return false;
+  if (p.rows < (p.choices ? kManyRowsOfExpert * p.w.dim[0] : kManyRows) || !can_order(p)) return false;
+  if (p.k % (p.w.panels ? 32 : 8)) return false;  // rows of whole chunks; what a box has beyond them is 0
   if (!aligned(p.x) || !aligned(p.out) || (!p.choices && p.x.row_stride < p.k * 2)) return false;
   const int64_t tiles = most_tiles(p, kTileRows) * ((p.n + 127) / 128);
   if (p.rows > INT32_MAX || tiles > INT32_MAX || limits.shared_bytes < kWideBytes) return false;

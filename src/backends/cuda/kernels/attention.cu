@@ -1,6 +1,6 @@
 // attention: see ops/attention.h. Which kernel runs, by dtypes, shapes and alignment.
 //
-// Queries, caches and output of one 16-bit dtype with head size 64, 128, 256 or 512 go by tensor cores
+// Queries, caches and output of one 16-bit dtype with head size 64, 72, 128, 256 or 512 go by tensor cores
 // (attention_tile.cuh), all else by float32 sums (attention_scalar.cuh). With few tokens the keys of each query are
 // spread over the multiprocessors and a second kernel merges (attention_merge.cuh): as the grid cannot follow the
 // positions, the blocks share out the live chunks among themselves, and those without one end at once. The choice does
@@ -30,6 +30,7 @@ AttentionCall attention_call(const Call& call) {
   AttentionCall c{};
   c.q = q.data, c.k = k.data, c.v = v.data, c.out = out.data;
   c.positions = reinterpret_cast<const int32_t*>(call.in[3].data);
+  c.last = call.n_in > 4 ? reinterpret_cast<const int32_t*>(call.in[4].data) : nullptr;
   c.q_token = q.stride[0], c.q_head = q.stride[1];
   c.k_slot = k.stride[0], c.k_head = k.stride[1];
   c.v_slot = v.stride[0], c.v_head = v.stride[1];
@@ -44,7 +45,7 @@ AttentionCall attention_call(const Call& call) {
   c.scale = params.scale;
   c.q_type = q.dtype, c.out_type = out.dtype;
   c.n_splits = 1;
-  c.max_chunks = (c.window ? c.window : c.slots) / kChunk + 2;
+  c.max_chunks = (c.window && call.n_in == 4 ? c.window : c.slots) / kChunk + 2;
   c.part_stride = (c.d + kPartStep - 1) / kPartStep * kPartStep;
   return c;
 }
@@ -111,6 +112,11 @@ struct Shapes<T, 64> {
   using Few = TileShape<T, 64, 1, 4, 3, 4>;
 };
 template <class T>
+struct Shapes<T, 72> {
+  using Many = TileShape<T, 72, 4, 1, 3, 3>;
+  using Few = TileShape<T, 72, 1, 1, 3, 4>;
+};
+template <class T>
 struct Shapes<T, 128> {
   using Many = TileShape<T, 128, 4, 1, 3, 3>;
   using Few = TileShape<T, 128, 1, 8, 3, 2>;
@@ -156,6 +162,7 @@ bool launch_size(const Call& call, AttentionCall c) {
 template <class T>
 bool launch_type(const Call& call, const AttentionCall& c) {
   if (c.d == 64) return launch_size<T, 64>(call, c);
+  if (c.d == 72) return launch_size<T, 72>(call, c);
   if (c.d == 128) return launch_size<T, 128>(call, c);
   if (c.d == 256) return launch_size<T, 256>(call, c);
   return c.d == 512 && launch_size<T, 512>(call, c);
@@ -176,11 +183,12 @@ bool launch_matrix(const Call& call, const AttentionCall& c) {
 
 bool supports(const Call& call) {
   const KernelTensor &q = call.in[0], &k = call.in[1], &v = call.in[2], &out = call.out[0];
-  return call.n_in == 4 && is_activation(q.dtype) && is_activation(k.dtype) && k.dtype == v.dtype &&
+  return is_activation(q.dtype) && is_activation(k.dtype) && k.dtype == v.dtype &&
          is_activation(out.dtype) && q.dim[2] <= kLongestHead && k.dim[1] <= 65535 && k.dim[0] < INT_MAX - kChunk &&
          q.rows < INT_MAX / 32;
 }
 
+// Of calls whose queries see up to themselves.
 AttentionOne one_token(const Call& call) {
   const auto& params = *static_cast<const AttentionParams*>(call.params);
   AttentionOne one;
@@ -195,12 +203,12 @@ int64_t workspace(const Call& call) {
   const AttentionCall c = attention_call(call);
   const int64_t parts = may_split(c) ? part_bytes(c) : 0;
   const AttentionOne one = one_token(call);
-  return attention_one_fits(one, *call.limits) ? std::max(parts, attention_one_workspace(one, *call.limits)) : parts;
+  return call.n_in == 4 && attention_one_fits(one, *call.limits) ? std::max(parts, attention_one_workspace(one, *call.limits)) : parts;
 }
 
 void launch(const Call& call) {
   const AttentionCall c = attention_call(call);
-  if (const AttentionOne one = one_token(call); attention_one_fits(one, *call.limits))
+  if (const AttentionOne one = one_token(call); call.n_in == 4 && attention_one_fits(one, *call.limits))
     return launch_attention_one(one, *call.limits, call.scratch, call.stream);
   if (!launch_attention_wide(call, c) && !launch_matrix(call, c)) launch_scalar(call, c);
 }

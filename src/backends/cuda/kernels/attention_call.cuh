@@ -26,7 +26,7 @@ struct Sight {
 
 __device__ __forceinline__ Sight sight_of(const AttentionCall& c, int token) {
   const int p = c.positions[token];
-  return {c.window && p >= c.window ? p - c.window + 1 : 0, p};
+  return {c.window && p >= c.window ? p - c.window + 1 : 0, c.last ? c.last[token] : p};
 }
 
 // Place of a query's partial results of one chunk, or -1 for a chunk that holds nothing it sees.

@@ -16,7 +16,7 @@ inline constexpr int kPartStep = 32;  // floats that a row of partial values is 
 struct AttentionCall {
   const std::byte *q, *k, *v;
   std::byte* out;
-  const int32_t* positions;
+  const int32_t *positions, *last;  // last: nullptr where nobody sees ahead
   int64_t q_token, q_head, k_slot, k_head, v_slot, v_head, out_token, out_head;  // strides in bytes
   int tokens, heads, kv_heads, group, d, slots, window;
   float scale;

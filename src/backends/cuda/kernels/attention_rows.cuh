@@ -17,17 +17,22 @@ struct TileShape {
   static constexpr int kBlocks = kBlocksPerSm;
   static constexpr int kRows = 16 * kRowTiles;
   static constexpr int kThreads = kWarp * kRowTiles * kWarps;
-  static constexpr int kKeyTiles = kChunk / 8 / kWarps;  // of 8 keys, of a warp
-  static constexpr int kColumnTiles = d / 8 / kWarps;    // of 8 elements of the head, of a warp
-  static constexpr int kTilesAtOnce = kColumnTiles < 4 ? kColumnTiles : 4;
+  // Rows of a whole number of 128 bytes are swizzled; others (head size 72) end in zeros, and are longer by as much as
+  // puts neighbouring rows' segments in different banks.
+  static constexpr bool kSwizzled = d % 64 == 0;
+  static constexpr int kColumns = (d + 15) / 16 * 16;
+  static constexpr int kKeyTiles = kChunk / 8 / kWarps;       // of 8 keys, of a warp
+  static constexpr int kColumnTiles = kColumns / 8 / kWarps;  // of 8 elements of the head, of a warp
+  static constexpr int kTilesAtOnce = kColumnTiles < 4 || kColumnTiles % 4 ? kColumnTiles : 4;
   static constexpr int kSteps = kChunk / 16;  // of the second product
-  static constexpr int kRowBytes = 2 * d;
+  static constexpr int kRowBytes = kSwizzled ? 2 * d : 2 * kColumns + 16;
   static constexpr int kQueryBytes = kRows * kRowBytes;
   static constexpr int kStageBytes = kChunk * kRowBytes;
   static constexpr int kWeightBytes = kWarps == 1 ? 0 : kRowTiles * 2 * kSteps * 16 * kWarp;
   static constexpr int kTopBytes = kWarps == 1 ? 0 : kRows * kWarps * 4;
   static constexpr int kRangeBytes = 4 * 4 * kRowTiles;
   static constexpr int kSharedBytes = kQueryBytes + kStages * kStageBytes + kWeightBytes + kTopBytes + kRangeBytes;
+  static_assert(d % 8 == 0 && kTilesAtOnce % 2 == 0 && (kSwizzled || kRowBytes / 16 % 2 == 1));
 };
 
 #if __CUDA_ARCH__ >= 800
@@ -35,7 +40,7 @@ struct TileShape {
 // Byte offset of 16 bytes in a tile of rows in shared memory: neighbouring rows' segments lie in different banks.
 template <class S>
 __device__ __forceinline__ uint32_t tile_offset(int row, int segment) {
-  return static_cast<uint32_t>(row * S::kRowBytes + ((segment ^ (row & 7)) << 4));
+  return static_cast<uint32_t>(row * S::kRowBytes + ((S::kSwizzled ? segment ^ (row & 7) : segment) << 4));
 }
 
 // One thread's view of a block's queries and of where things lie.
@@ -112,7 +117,7 @@ struct TileRows {
 #pragma unroll 1
     for (int i = threadIdx.x; i < S::kRows * kSegments; i += S::kThreads) {
       const int row = first_row + i / kSegments, segment = i % kSegments;
-      const bool exists = row_exists(row);
+      const bool exists = row_exists(row) && segment < S::d / 8;
       const std::byte* from = c.q;
       if (exists) from += row / c.group * c.q_token + head_of(row) * c.q_head + segment * 16;
       copy_async(query_tile() + tile_offset<S>(i / kSegments, segment), from, exists);
@@ -122,9 +127,19 @@ struct TileRows {
   // A chunk's keys or values; zeros for positions outside what some row sees.
   __device__ __forceinline__ void fetch(uint32_t to, const std::byte* cache, int64_t slot_stride, int chunk) const {
     constexpr int kSegments = S::kRowBytes / 16, kRowStep = S::kThreads / kSegments;
-    static_assert(S::kThreads % kSegments == 0 && kChunk % kRowStep == 0);
-    const int start = static_cast<int>(threadIdx.x) / kSegments, segment = static_cast<int>(threadIdx.x) % kSegments;
     const int origin = chunk * kChunk, first_slot = origin % c.slots;
+    if constexpr (!S::kSwizzled) {
+#pragma unroll 2
+      for (int i = static_cast<int>(threadIdx.x); i < kChunk * kSegments; i += S::kThreads) {
+        const int row = i / kSegments, segment = i % kSegments;
+        const bool take = any.sees(origin + row) && segment < S::d / 8;
+        const std::byte* const from = take ? cache + (first_slot + row) % c.slots * slot_stride + segment * 16 : cache;
+        copy_async(to + tile_offset<S>(row, segment), from, take);
+      }
+      return;
+    }
+    static_assert(!S::kSwizzled || (S::kThreads % kSegments == 0 && kChunk % kRowStep == 0));
+    const int start = static_cast<int>(threadIdx.x) / kSegments, segment = static_cast<int>(threadIdx.x) % kSegments;
     if (any.sees_all(origin, origin + kChunk) && first_slot + kChunk <= c.slots) {
       const std::byte* from = cache + (first_slot + start) * slot_stride + segment * 16;
 #pragma unroll

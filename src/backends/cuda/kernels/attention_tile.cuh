@@ -1,4 +1,4 @@
-// Attention of bfloat16 or float16 queries and caches by tensor cores, head sizes 64 to 512.
+// Attention of bfloat16 or float16 queries and caches by tensor cores, head sizes 64, 72, 128, 256 and 512.
 //
 // A block has 16 * kRowTiles queries of one group of heads (query t * group + h, so that neighbouring tokens and all
 // heads that share keys read them once) and goes through chunks of keys: scores [16, kChunk] of a row tile by kWarps
@@ -64,7 +64,7 @@ struct AttentionTile : TileRows<S> {
     };
     if constexpr (S::kKeyTiles == 1) {
 #pragma unroll 4
-      for (int step = 0; step < S::d / 16; step += 2) {
+      for (int step = 0; step < S::kColumns / 16; step += 2) {
         uint32_t a[4], b[4];
         load_matrices(b, keys + tile_offset<S>(first_key + lane % 8, step * 2 + lane / 8));
         query(a, step);
@@ -74,7 +74,7 @@ struct AttentionTile : TileRows<S> {
       }
     } else {
 #pragma unroll 2
-      for (int step = 0; step < S::d / 16; ++step) {
+      for (int step = 0; step < S::kColumns / 16; ++step) {
         uint32_t a[4], b[4];
         query(a, step);
 #pragma unroll
@@ -253,6 +253,7 @@ struct AttentionTile : TileRows<S> {
       const std::byte* const row = v + position % c.slots * c.v_slot + (warp * S::kColumnTiles * 8 + lane % 4 * 2) * 2;
 #pragma unroll
       for (int n = 0; n < S::kColumnTiles; ++n) {
+        if (warp * S::kColumnTiles + n >= S::d / 8) continue;
         const uint32_t pair = *reinterpret_cast<const uint32_t*>(row + n * 16);
         if (pair_finite<T>(pair)) continue;
         const float2 value = Pair<T>::floats(pair);
@@ -280,6 +281,7 @@ struct AttentionTile : TileRows<S> {
       std::byte* const out = c.out + row / c.group * c.out_token + head_of(row) * c.out_head;
 #pragma unroll
       for (int n = 0; n < S::kColumnTiles; ++n) {
+        if (warp * S::kColumnTiles + n >= S::d / 8) continue;
         alignas(4) const T pair[2] = {round_to<T>(__fmul_rn(total[n][2 * i], factor)),
                                       round_to<T>(__fmul_rn(total[n][2 * i + 1], factor))};
         const int column = (warp * S::kColumnTiles + n) * 8 + lane % 4 * 2;
