@@ -143,6 +143,7 @@ class MemoryPlan:
     kv_snapshot: int
     activations: int
     soft_tokens: int  # of media, on their way into a step
+    projector: int  # weights and activations of the media towers on the model's own GPU
     total: int
     host_weights: int  # of the weights: tables in host memory that another device reads there
     available: int
@@ -184,6 +185,7 @@ class Engine:
         device_map: Sequence[tuple[str, int]] = (),
         max_media_span: int = 0,
         media_required: bool = True,
+        projector_bytes: int = 0,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         """n_ctx 0: the trained context or what memory allows; n_threads 0: the physical cores; micro_batch 0: what
@@ -204,6 +206,7 @@ class Engine:
         device_map: Sequence[tuple[str, int]] = (),
         max_media_span: int = 0,
         media_required: bool = True,
+        projector_bytes: int = 0,
     ) -> MemoryPlan:
         """The memory plan without loading anything."""
     architecture: str

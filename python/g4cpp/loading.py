@@ -66,12 +66,13 @@ def load(
             device_map=layers_of,
             max_media_span=media_room(projector),
             media_required=mmproj is not None,
+            projector_bytes=projector_bytes(projector),
             progress=lambda done, total: tell(source.name, done, total),
             **options,
         )
     if projector.info and not engine.max_media_span:
         name, device = Path(projector.info.path).name, engine.device
-        projector = Found(reason=f"{device} takes none yet: with device='cpu' {name}, which lies beside it, is used")
+        projector = Found(reason=f"{device} takes none: with device='cpu' {name}, which lies beside it, is used")
     return Loaded(file, engine, projector)
 
 
@@ -85,3 +86,13 @@ def projector_of(path: Path, file: _core.GgufFile, mmproj: PathLike | Literal[Fa
 def media_room(projector: Found) -> int:
     """The engine's max_media_span."""
     return LARGEST_IMAGE if projector.info else 0
+
+
+def projector_bytes(projector: Found) -> int:
+    """The engine's: what the projector's weights take where they lie."""
+    return projector.file.file_bytes if projector.file is not None else 0
+
+
+def tower_device(engine: _core.Engine) -> str:
+    """Where the media towers run: with the whole model, else on the CPU."""
+    return "cpu" if "+" in engine.device else engine.device

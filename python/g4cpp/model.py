@@ -13,7 +13,7 @@ from g4cpp.errors import ArgumentError, ArgumentTypeError, ContextOverflowError,
 from g4cpp.files import PathLike
 from g4cpp.generation import SharedEngine, TokenLoop, closed_error, poll
 from g4cpp.info import describe, free_memory
-from g4cpp.loading import load
+from g4cpp.loading import load, tower_device
 from g4cpp.media.encoder import MediaEncoder
 from g4cpp.options import GenerationOptions, SamplingDefaults, make_sampler
 from g4cpp.placing import DeviceMap
@@ -99,7 +99,9 @@ class Model:
         self._file: _core.GgufFile | None = file
         self._defaults = SamplingDefaults.of_file(file)
         self._info = describe(file, engine, loaded.projector.info)
-        self._encoder = MediaEncoder(loaded.projector, compute=engine.compute, n_threads=engine.n_threads)
+        self._encoder = MediaEncoder(
+            loaded.projector, device=tower_device(engine), compute=engine.compute, n_threads=engine.n_threads
+        )
         self._tokenizer: Tokenizer | None = None
         self._prompter: Prompter | None = None
         self._hinted = False

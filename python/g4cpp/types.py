@@ -150,6 +150,8 @@ class MemoryPlan:
     activations: int
     soft_tokens: int
     """Of media, on their way into a step."""
+    projector: int
+    """Weights and activations of the media towers on the model's own GPU."""
     total: int
     host_weights: int
     """Of the weights: tables in host memory that another device reads there."""

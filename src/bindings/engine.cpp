@@ -78,7 +78,7 @@ using DeviceMap = std::vector<std::pair<std::string, int64_t>>;
 EngineOptions options_of(const std::string& device, const std::string& compute, int64_t n_ctx, int n_threads,
                          int64_t micro_batch, const std::string& kv_dtype, bool kv_shared_skip, bool repack,
                          std::optional<int64_t> n_gpu_layers, const DeviceMap& device_map, int64_t max_media_span,
-                         bool media_required) {
+                         bool media_required, int64_t projector_bytes) {
   if (n_threads < 0)
     fail<ArgumentError>("threads", "n_threads must be positive, or 0 for the physical cores; got ", n_threads);
   return {.device = device,
@@ -91,6 +91,7 @@ EngineOptions options_of(const std::string& device, const std::string& compute, 
           .repack = repack,
           .max_media_span = max_media_span,
           .media_required = media_required,
+          .projector_bytes = projector_bytes,
           .progress = {},
           .n_gpu_layers = n_gpu_layers,
           .device_map = device_map};
@@ -136,6 +137,7 @@ void bind_engine(py::module_& m) {
       .def_readonly("kv_snapshot", &MemoryPlan::kv_snapshot)
       .def_readonly("activations", &MemoryPlan::activations)
       .def_readonly("soft_tokens", &MemoryPlan::soft_tokens)
+      .def_readonly("projector", &MemoryPlan::projector)
       .def_property_readonly("total", &MemoryPlan::total)
       .def_readonly("host_weights", &MemoryPlan::host_weights)
       .def_readonly("available", &MemoryPlan::available)
@@ -148,9 +150,10 @@ void bind_engine(py::module_& m) {
                        int64_t n_ctx, int n_threads, int64_t micro_batch, const std::string& kv_dtype,
                        bool kv_shared_skip, bool repack, std::optional<int64_t> n_gpu_layers,
                        const DeviceMap& device_map, int64_t max_media_span, bool media_required,
-                       const std::optional<py::function>& progress) {
-             EngineOptions o = options_of(device, compute, n_ctx, n_threads, micro_batch, kv_dtype, kv_shared_skip,
-                                          repack, n_gpu_layers, device_map, max_media_span, media_required);
+                       int64_t projector_bytes, const std::optional<py::function>& progress) {
+             EngineOptions o =
+                 options_of(device, compute, n_ctx, n_threads, micro_batch, kv_dtype, kv_shared_skip, repack,
+                            n_gpu_layers, device_map, max_media_span, media_required, projector_bytes);
              o.progress = throttled_progress(progress);
              py::gil_scoped_release release;
              return std::make_unique<Engine>(file, o);
@@ -159,20 +162,22 @@ void bind_engine(py::module_& m) {
            py::arg("n_ctx") = 0, py::arg("n_threads") = 0, py::arg("micro_batch") = 0, py::arg("kv_dtype") = "auto",
            py::arg("kv_shared_skip") = true, py::arg("repack") = true, py::arg("n_gpu_layers") = py::none(),
            py::arg("device_map") = DeviceMap(), py::arg("max_media_span") = 0, py::arg("media_required") = true,
-           py::arg("progress") = py::none())
+           py::arg("projector_bytes") = 0, py::arg("progress") = py::none())
       .def_static(
           "plan",
           [](const std::shared_ptr<GgufFile>& file, const std::string& device, const std::string& compute,
              int64_t n_ctx, int64_t micro_batch, const std::string& kv_dtype, std::optional<int64_t> n_gpu_layers,
-             const DeviceMap& device_map, int64_t max_media_span, bool media_required) {
-            const EngineOptions o = options_of(device, compute, n_ctx, 0, micro_batch, kv_dtype, true, true,
-                                               n_gpu_layers, device_map, max_media_span, media_required);
+             const DeviceMap& device_map, int64_t max_media_span, bool media_required, int64_t projector_bytes) {
+            const EngineOptions o =
+                options_of(device, compute, n_ctx, 0, micro_batch, kv_dtype, true, true, n_gpu_layers, device_map,
+                           max_media_span, media_required, projector_bytes);
             py::gil_scoped_release release;
             return Engine::plan(file, o);
           },
           py::arg("file"), py::kw_only(), py::arg("device") = "auto", py::arg("compute") = "auto", py::arg("n_ctx") = 0,
           py::arg("micro_batch") = 0, py::arg("kv_dtype") = "auto", py::arg("n_gpu_layers") = py::none(),
-          py::arg("device_map") = DeviceMap(), py::arg("max_media_span") = 0, py::arg("media_required") = true)
+          py::arg("device_map") = DeviceMap(), py::arg("max_media_span") = 0, py::arg("media_required") = true,
+          py::arg("projector_bytes") = 0)
       .def_property_readonly("architecture", [](const Engine& e) { return e.config().architecture; })
       .def_property_readonly("device", &Engine::device)
       .def_property_readonly("compute", &Engine::compute)

@@ -191,7 +191,7 @@ class Deployer {
   void require_media(const Layout& layout) const {
     for (const Backend* backend : layout.backends)
       if (!ready_for_media(*backend))
-        fail<DeviceError>("media", backend->name(), " takes no images and no audio yet; the CPU does");
+        fail<DeviceError>("media", backend->name(), " takes no images and no audio in these formats; the CPU does");
   }
 
   Deployment take(const Layout& layout, const std::string& note = "") {

@@ -21,6 +21,8 @@ struct EngineOptions {
   bool repack = true;          // false: matrices stay as the file has them, mapped
   int64_t max_media_span = 0;  // the most soft tokens of one image, frame or clip; 0: no media
   bool media_required = true;  // false: on a device that takes none, text alone
+  // Of the weights of the projector, whose towers run where the whole model lies: room is kept for them on a GPU.
+  int64_t projector_bytes = 0;
   // Called after each tensor of a load with the bytes done and all there are; what it throws ends the load.
   std::function<void(int64_t done, int64_t total)> progress = {};
   // As llama.cpp counts: so many of the last layers, the head being the very last, lie on the GPU; more than there are,

@@ -7,14 +7,10 @@
 namespace g4 {
 namespace {
 
-constexpr const char* kHost = "cpu";
-
 std::unique_ptr<Backend> open_device(const MediaOptions& options, const Numerics& numerics) {
-  if (options.device != "auto" && options.device != kHost)
-    fail<DeviceError>("media", "towers run on the cpu; '", options.device, "' asked for");
   if (options.n_threads < 0)
     fail<ArgumentError>("media", "n_threads must be positive, or 0 for the physical cores; got ", options.n_threads);
-  return create_backend(kHost, {options.n_threads, numerics.act, true});
+  return create_backend(options.device, {options.n_threads, numerics.act, true});
 }
 
 int64_t float_bytes(int64_t count) { return count * static_cast<int64_t>(sizeof(float)); }

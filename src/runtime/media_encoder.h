@@ -15,7 +15,7 @@
 namespace g4 {
 
 struct MediaOptions {
-  std::string device = "auto";
+  std::string device = "auto";  // a GPU where there is one
   std::string compute = "auto";
   int n_threads = 0;  // 0: the physical cores
 };

@@ -31,6 +31,7 @@ struct MemoryPlan {
   int64_t kv_snapshot = 0;  // the rings, kept in host memory before each answer
   int64_t activations = 0;
   int64_t soft_tokens = 0;   // of media, on their way into a step
+  int64_t projector = 0;     // weights and activations of the media towers on the model's own GPU
   int64_t host_weights = 0;  // of the weights: tables in host memory that another device reads there
   int64_t available = 0;     // on the devices of the places
   int64_t n_ctx = 0;
@@ -40,7 +41,7 @@ struct MemoryPlan {
   std::vector<DeviceUse> devices;
   std::string note;  // what did not fit and was placed elsewhere for that; empty: nothing
 
-  int64_t total() const { return weights + kv_cache + kv_snapshot + activations + soft_tokens; }
+  int64_t total() const { return weights + kv_cache + kv_snapshot + activations + soft_tokens + projector; }
   bool fits() const;
   // Whether what is on this device does.
   bool fits(const std::string& device) const;

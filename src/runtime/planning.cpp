@@ -15,6 +15,9 @@ constexpr const char* kHost = "cpu";
 // Prompts lose little speed down to here; below it layers or context have to go.
 constexpr int64_t kLeastMicroBatch = 512;
 
+// Of the largest image: some tensors as wide as the towers' widest layer, 10,080 rows each.
+constexpr int64_t kTowerActivations = int64_t{384} << 20;
+
 void add_use(MemoryPlan& plan, const std::string& device, int64_t bytes, const std::function<int64_t()>& available) {
   for (DeviceUse& use : plan.devices)
     if (use.device == device) {
@@ -46,6 +49,8 @@ MemoryPlan plan_with(const TextModel& model, const Layout& layout, DType kv_dtyp
   plan.max_media_span = options.max_media_span;
   plan.kv_snapshot = cache.snapshot_bytes();
   if (media) plan.soft_tokens = std::min(most, n_ctx) * model.config().hidden * static_cast<int64_t>(sizeof(float));
+  if (media && options.projector_bytes && layout.backends.size() == 1 && layout.backends[0]->name() != kHost)
+    plan.projector = options.projector_bytes + kTowerActivations;
   int64_t first_layer = 0;
   for (size_t i = 0; i < layout.backends.size(); ++i) {
     const Backend& backend = *layout.backends[i];
@@ -53,8 +58,8 @@ MemoryPlan plan_with(const TextModel& model, const Layout& layout, DType kv_dtyp
     const int64_t kv = cache.bytes(static_cast<int>(i));
     const int64_t reserve = backend.reserve(weights.largest, kv + arenas[i]);
     plan.places.push_back({backend.name(), first_layer, layout.layers[i], weights.bytes, kv, arenas[i], reserve});
-    const int64_t soft_tokens = i == 0 ? plan.soft_tokens : 0;
-    add_use(plan, backend.name(), weights.bytes + kv + arenas[i] + soft_tokens + reserve,
+    const int64_t media_bytes = i == 0 ? plan.soft_tokens + plan.projector : 0;
+    add_use(plan, backend.name(), weights.bytes + kv + arenas[i] + media_bytes + reserve,
             [&] { return backend.device().memory_available; });
     first_layer += layout.layers[i];
     plan.weights += weights.bytes + weights.host_bytes;

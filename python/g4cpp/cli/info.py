@@ -58,7 +58,7 @@ def info(
     """Show a file's metadata, tensors and memory plan, and the projector it would see and hear with."""
     from g4cpp.files import open_gguf
     from g4cpp.info import count_formats
-    from g4cpp.loading import media_room
+    from g4cpp.loading import media_room, projector_bytes
     from g4cpp.placing import parse_device_map, parse_gpu_layers
 
     path = choose(file).path
@@ -74,6 +74,7 @@ def info(
         device_map=parse_device_map(device_map),
         max_media_span=media_room(projector),
         media_required=mmproj is not None,
+        projector_bytes=projector_bytes(projector),
     )
     facts = {
         "path": opened.path,
@@ -150,7 +151,9 @@ def _plan_text(plan: MemoryPlan | str) -> Any:
     table = plain_table(f"memory plan, context of {plan.n_ctx}", ">size")
     names = ["weights", "kv_cache", "kv_snapshot", "activations", "total", "available"]
     if plan.soft_tokens:
-        names.insert(4, "soft_tokens")
+        names.insert(-2, "soft_tokens")
+    if plan.projector:
+        names.insert(-2, "projector")
     for name in names:
         table.add_row(name.replace("_", " "), human_bytes(getattr(plan, name)))
         if name == "weights" and plan.host_weights:

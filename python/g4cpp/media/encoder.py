@@ -37,9 +37,11 @@ CACHE_BYTES = 256 << 20
 class MediaEncoder:
     """The eyes and ears of one model, which may have none."""
 
-    def __init__(self, found: Found, *, compute: str, n_threads: int, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(
+        self, found: Found, *, device: str, compute: str, n_threads: int, cache_bytes: int = CACHE_BYTES
+    ) -> None:
         self._found = found
-        self._compute, self._n_threads = compute, n_threads
+        self._device, self._compute, self._n_threads = device, compute, n_threads
         self._core: _core.MediaEncoder | None = None
         self._lock = threading.RLock()
         self.cache = ClipCache(cache_bytes)
@@ -94,7 +96,9 @@ class MediaEncoder:
         if kind != "audio" and info.vision is None:
             raise ArgumentError(f"[media] {kind}: a projector that sees expected, {info.path} only hears")
         if self._core is None:
-            self._core = _core.MediaEncoder(self._found.file, compute=self._compute, n_threads=self._n_threads)
+            self._core = _core.MediaEncoder(
+                self._found.file, device=self._device, compute=self._compute, n_threads=self._n_threads
+            )
         return self._core
 
 
