@@ -190,7 +190,7 @@ class ResidentBlock {
         __syncwarp();
         row.run(shared_.scratch, take);
       };
-      const ResidentMemory rows(job, inbox_, blockIdx.x == 0);
+      const ResidentMemory rows(job, inbox_, static_cast<int>(blockIdx.x) == job.first_block);
       std::byte* const staging = work(call_.layout.staging);
       if (!c.steps)
         receive_row(job, inbox_, take);
