@@ -37,7 +37,7 @@ def engines(threads: int, folder: Path) -> dict[str, Callable[[Any], Any]]:
     tower = random_tower(Gemma4AudioConfig(**FULL), HIDDEN)
     file = _core.GgufFile(str(write_projector(tower, folder / "mmproj.gguf")))
     return {
-        "g4cpp bf16": _core.MediaEncoder(file, compute="bf16", n_threads=threads).encode_audio,
+        "g4cpp bf16": _core.MediaEncoder(file, device="cpu", compute="bf16", n_threads=threads).encode_audio,
         "transformers bf16": tower.to(torch.bfloat16).soft_tokens,
         "transformers f32": tower.soft_tokens,
     }

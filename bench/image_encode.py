@@ -1,7 +1,7 @@
 """Encoding an image with the vision tower of E2B (or of 31B) in this engine, in transformers and in llama.cpp.
 
     python bench/image_encode.py [--tower e_full|k_full] [--cols 60] [--rows 42] [--threads 2] [--repeat 3]
-                                 [--engines g4cpp,transformers-bf16,transformers-f32,llama.cpp] [--json]
+                                 [--engines g4cpp,transformers-bf16,transformers-f32,llama.cpp] [--json] [--device cpu]
 
 60 x 42 patches of 16 pixels are 280 tokens. Weights are random bfloat16 ones, the same for all; the engines take
 turns, so that what else the machine does slows all of them. llama.cpp gets an image of exactly that size; cutting it
@@ -31,10 +31,12 @@ TEXT_HIDDEN = 64  # of the tiny text model that llama.cpp is given
 ENGINES = ("g4cpp", "transformers-bf16", "transformers-f32", "llama.cpp")
 
 
-def g4cpp_encoder(path: Path, patches: Array, cols: int, rows: int, threads: int) -> Callable[[], Array]:
+def g4cpp_encoder(
+    path: Path, patches: Array, cols: int, rows: int, threads: int, device: str
+) -> Callable[[], Array]:
     from g4cpp import _core
 
-    encoder = _core.MediaEncoder(_core.GgufFile(str(path)), n_threads=threads)
+    encoder = _core.MediaEncoder(_core.GgufFile(str(path)), device=device, n_threads=threads)
     return lambda: encoder.encode_image(patches, cols, rows)
 
 
@@ -56,7 +58,7 @@ def transformers_encoder(
 
 
 def llama_encoder(
-    path: Path, text_model: Path, patches: Array, cols: int, rows: int, threads: int
+    path: Path, text_model: Path, patches: Array, cols: int, rows: int, threads: int, gpu: bool
 ) -> Callable[[], Array]:
     """Through mtmd; it wants a text model's vocabulary, to which the marker alone is given."""
     import llama_cpp
@@ -65,7 +67,7 @@ def llama_encoder(
     model = llama_cpp.llama_model_load_from_file(str(text_model).encode(), llama_cpp.llama_model_default_params())
 
     params = mtmd.mtmd_context_params_default()
-    params.use_gpu, params.n_threads, params.warmup, params.print_timings = False, threads, False, False
+    params.use_gpu, params.n_threads, params.warmup, params.print_timings = gpu, threads, False, False
     context = mtmd.mtmd_init_from_file(str(path).encode(), model, params)
     if not context:
         raise RuntimeError("llama.cpp does not load the projector file")
@@ -106,6 +108,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--engines", default=",".join(ENGINES))
+    parser.add_argument("--device", default="cpu", help="g4cpp's, and llama.cpp's where its build has one")
     parser.add_argument("--json", action="store_true")
     o = parser.parse_args()
     from tiny_gguf import write_tiny
@@ -119,9 +122,10 @@ def main() -> None:
         runs: dict[str, Callable[[], Array]] = {}
         for name in o.engines.split(","):
             if name == "g4cpp":
-                runs[name] = g4cpp_encoder(path, *grid)
+                runs[name] = g4cpp_encoder(path, *grid, o.device)
             elif name == "llama.cpp":
-                runs[name] = llama_encoder(path, write_tiny(Path(folder) / "text.gguf", "dense_k"), *grid)
+                text = write_tiny(Path(folder) / "text.gguf", "dense_k")
+                runs[name] = llama_encoder(path, text, *grid, gpu=o.device != "cpu")
             else:
                 runs[name] = transformers_encoder(tower, *grid, name.removeprefix("transformers-"))
         tokens = {name: run() for name, run in runs.items()}  # warm up, and what each makes of it

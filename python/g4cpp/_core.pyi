@@ -288,7 +288,7 @@ class AudioInfo:
 class MediaEncoder:
     """A loaded projector file (`mmproj`): turns images and sound into soft tokens. Calls from several threads take turns.
 
-    Raises ModelError, DeviceError (towers run on the CPU), ArgumentError.
+    device "auto": a GPU where there is one. Raises ModelError, DeviceError, ArgumentError, MemoryPlanError.
     """
 
     def __init__(self, file: GgufFile, *, device: str = "auto", compute: str = "auto", n_threads: int = 0) -> None: ...
@@ -311,3 +311,6 @@ class MediaEncoder:
         many tokens as log-mel frames, rounded up, or one for each frame of samples.
 
         Raises ArgumentError: no audio tower, another shape, no frames; what `poll`, called between steps, raises."""
+    def node_times(self) -> list[tuple[str, str, float]]:
+        """(op, shape of its result, milliseconds) of the last medium, encoded once more op by op; 0: done together with
+        the op before. Empty on devices without a clock of their own."""

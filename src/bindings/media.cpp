@@ -72,6 +72,13 @@ void bind_media(py::module_& m) {
       .def_property_readonly("n_threads", &MediaEncoder::n_threads)
       .def_property_readonly("vision", [](const MediaEncoder& e) { return e.config().vision; })
       .def_property_readonly("audio", [](const MediaEncoder& e) { return e.config().audio; })
+      .def("node_times",
+           [](MediaEncoder& e) {
+             std::vector<std::tuple<std::string, std::string, double>> rows;
+             py::gil_scoped_release release;
+             for (const MediaEncoder::NodeTime& t : e.node_times()) rows.emplace_back(t.op, t.shape, t.milliseconds);
+             return rows;
+           })
       .def("encode_image", encode_image, py::arg("patches"), py::arg("cols"), py::arg("rows"),
            py::arg("poll") = py::none())
       .def("encode_audio", encode_audio, py::arg("features"), py::arg("poll") = py::none());

@@ -1,8 +1,12 @@
 #include "model/weights.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
+#include <span>
+
+#include "base/half.h"
 
 namespace g4 {
 
@@ -16,8 +20,40 @@ std::vector<float> float_values(const GgufTensor& tensor, int64_t count) {
   return values;
 }
 
-Weights::Weights(std::shared_ptr<const GgufFile> file, ImportWeights import, const std::vector<TensorSpec>& table)
-    : file_(std::move(file)), import_(std::move(import)) {
+namespace {
+
+// The same values as BF16, or as they are where that would round.
+HostWeights narrowed(const HostWeights& weights) {
+  if (weights.use != WeightUse::Matrix || (weights.dtype != DType::F32 && weights.dtype != DType::F16)) return weights;
+  const auto values = std::make_shared<std::vector<uint16_t>>(static_cast<size_t>(weights.shape.elements()));
+  const std::byte* from = weights.bytes.data();
+  for (uint16_t& value : *values) {
+    uint32_t bits = 0;
+    if (weights.dtype == DType::F32) {
+      std::memcpy(&bits, from, 4);
+      from += 4;
+    } else {
+      f16 half;
+      std::memcpy(&half, from, 2);
+      from += 2;
+      bits = std::bit_cast<uint32_t>(to_f32(half));
+    }
+    if (bits & 0xffffu) return weights;
+    value = static_cast<uint16_t>(bits >> 16);
+  }
+  HostWeights narrow = weights;
+  narrow.dtype = DType::BF16;
+  narrow.bytes = std::as_bytes(std::span(*values));
+  narrow.keep_alive = values;
+  narrow.mapped = false;
+  return narrow;
+}
+
+}  // namespace
+
+Weights::Weights(std::shared_ptr<const GgufFile> file, ImportWeights import, const std::vector<TensorSpec>& table,
+                 bool narrow)
+    : file_(std::move(file)), import_(std::move(import)), narrow_(narrow) {
   for (const TensorSpec& spec : table) table_[spec.name] = spec;
 }
 
@@ -43,14 +79,16 @@ Tensor Weights::load(const std::string& name, int place, WeightUse use) {
   if (spec.use == WeightUse::Vector)
     for (float x : float_values(*tensor, spec.shape.elements()))
       if (!std::isfinite(x)) fail<ModelError>("weights", name, ": holds a value that is not finite");
-  DeviceWeights imported = import_({tensor->dtype, spec.shape, use, tensor->data, file_, true, place});
+  const HostWeights stored{tensor->dtype, spec.shape, use, tensor->data, file_, true, place};
+  const HostWeights host = narrow_ ? narrowed(stored) : stored;
+  DeviceWeights imported = import_(host);
   buffers_.push_back(std::move(imported.buffer));
-  const auto bytes = static_cast<int64_t>(tensor->data.size());
+  const auto bytes = static_cast<int64_t>(host.bytes.size());
   Share& share = shares_[place];
   (imported.on_host ? share.host_bytes : share.bytes) += bytes;
   if (!imported.on_host) share.largest = std::max(share.largest, bytes);
   if (counted_.insert(name).second) parameters_ += tensor->shape.elements();
-  Tensor loaded(tensor->dtype, spec.shape, buffers_.back().get(), 0);
+  Tensor loaded(host.dtype, spec.shape, buffers_.back().get(), 0);
   loaded.layout = imported.layout;
   return loaded;
 }

@@ -24,7 +24,10 @@ struct TensorSpec {
 
 class Weights {
  public:
-  Weights(std::shared_ptr<const GgufFile> file, ImportWeights import, const std::vector<TensorSpec>& table);
+  // `narrow`: matrices of F32 and F16 become BF16 where each of their values is one, as a bfloat16 checkpoint's are:
+  // then products with bfloat16 activations take the fast path, exactly.
+  Weights(std::shared_ptr<const GgufFile> file, ImportWeights import, const std::vector<TensorSpec>& table,
+          bool narrow = false);
 
   // A tensor of the table, loaded to a place. An empty Tensor when it is optional and absent. Throws ModelError:
   // missing, another shape (both given), a vector that is not F32 or holds what is not finite.
@@ -46,6 +49,7 @@ class Weights {
  private:
   std::shared_ptr<const GgufFile> file_;
   ImportWeights import_;
+  bool narrow_;
   std::map<std::string, TensorSpec> table_;
   std::vector<std::unique_ptr<Buffer>> buffers_;
   std::map<int, Share> shares_;

@@ -58,6 +58,19 @@ SoftTokens MediaEncoder::encode(const Tower& tower, const MediaShape& shape, std
   return tokens;
 }
 
+std::vector<MediaEncoder::NodeTime> MediaEncoder::node_times() {
+  const std::lock_guard<std::mutex> lock(turn_);
+  std::vector<NodeTime> times;
+  if (programs_.empty()) return times;
+  const Program& program = *programs_.front().program;
+  const std::vector<double> milliseconds = program.node_milliseconds();
+  for (size_t i = 0; i < milliseconds.size(); ++i) {
+    const Node& node = program.graph().nodes()[i];
+    times.push_back({node.op->name, program.graph().value(node.outputs[0]).tensor.shape.str(), milliseconds[i]});
+  }
+  return times;
+}
+
 void MediaEncoder::reserve(std::unique_ptr<Buffer>& buffer, int64_t bytes) {
   if (buffer && buffer->size() >= bytes) return;
   programs_.clear();

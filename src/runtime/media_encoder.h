@@ -42,6 +42,13 @@ class MediaEncoder {
   // Throws ArgumentError: no audio in the file, no frames.
   SoftTokens encode_audio(std::span<const float> features, int64_t frames, const Poll& poll = {});
 
+  struct NodeTime {
+    std::string op, shape;  // of the result
+    double milliseconds;    // 0: done together with the node before
+  };
+  // Of the last medium encoded, once more, one after the other; empty on devices without a clock of their own.
+  std::vector<NodeTime> node_times();
+
  private:
   struct Compiled {
     const Tower* tower;

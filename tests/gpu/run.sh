@@ -2,6 +2,9 @@
 # What needs a GPU, part by part, each in under nine minutes on one H200 and with one table at its end.
 #   tests/gpu/run.sh --part build              C++ (build folder) and Python package (installed by pip) for this machine's GPU
 #   tests/gpu/run.sh --part ops|models|python  correctness: op cases, whole models, Python tests on the device
+#   tests/gpu/run.sh --part towers             the media towers against transformers, where it is installed
+#   tests/gpu/run.sh --part media              times the media towers, beside llama.cpp's where G4CPP_PEER names the folder
+#                                              of a package llama_cpp built with CUDA
 #   tests/gpu/run.sh --part memcheck|racecheck compute-sanitizer on the op cases; --op NAME: on one op's
 #   tests/gpu/run.sh --part bench --model e2b --format q4_0 [--prefill 8192] [--decode 128] [--depth 0]
 #                                              makes a file of these shapes, times it, with --vs llama.cpp beside
@@ -63,7 +66,17 @@ case $part in
     ;;
   ops) row "op cases" "$build/tests/ops/test_ops" --backend cuda ${op:+"$op"} ;;
   models) row "models" "$build/tests/model/test_model_backends" ;;
-  python) row "Python" "$python" -m pytest -q -p no:cacheprovider tests/python/test_cuda.py ;;
+  python)
+    row "Python" "$python" -m pytest -q -p no:cacheprovider tests/python/test_cuda.py
+    row "media" "$python" -m pytest -q -p no:cacheprovider tests/python/test_cuda_media.py
+    ;;
+  towers)
+    export G4CPP_TEST_DEVICE=cuda
+    row "images" "$python" -m pytest -q -p no:cacheprovider -m parity tests/python/test_vision_parity.py
+    row "sound" "$python" -m pytest -q -p no:cacheprovider -m parity tests/python/test_audio_tower.py
+    row "prompts" "$python" -m pytest -q -p no:cacheprovider -m parity tests/python/test_media_parity.py
+    ;;
+  media) "$python" tests/gpu/media.py --folder "$folder" --times ;;
   memcheck | racecheck) row "$part" sanitized "$part" ;;
   bench)
     make_file
@@ -74,7 +87,7 @@ case $part in
     "$build/bench/bench_step" "$file" --device cuda --tokens "$tokens"
     ;;
   *)
-    echo "run.sh: --part build, ops, models, python, memcheck, racecheck, bench or step expected, got '$part'" >&2
+    echo "run.sh: --part build, ops, models, python, towers, media, memcheck, racecheck, bench or step expected, got '$part'" >&2
     exit 2
     ;;
 esac

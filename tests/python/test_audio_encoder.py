@@ -34,7 +34,7 @@ def write(path: Path, projector: str = "gemma4ua", **sizes: int) -> _core.GgufFi
 
 
 def test_unified_embedder(tmp_path: Path) -> None:
-    media = _core.MediaEncoder(write(tmp_path / "m.gguf"), compute="f32", n_threads=1)
+    media = _core.MediaEncoder(write(tmp_path / "m.gguf"), device="cpu", compute="f32", n_threads=1)
     assert media.vision is None
     assert (media.hidden_size, media.audio.projector, media.audio.n_features) == (HIDDEN, "gemma4ua", SAMPLES)
     frames = np.random.default_rng(2).normal(0, 1, (3, SAMPLES)).astype(np.float32)
@@ -46,13 +46,13 @@ def test_unified_embedder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shape", [(0, SAMPLES), (3, SAMPLES - 1), (SAMPLES,), (1, 3, SAMPLES)])
 def test_frames_of_another_shape(tmp_path: Path, shape: tuple[int, ...]) -> None:
-    media = _core.MediaEncoder(write(tmp_path / "m.gguf"))
+    media = _core.MediaEncoder(write(tmp_path / "m.gguf"), device="cpu")
     with pytest.raises(ArgumentError, match=r"^\[media\] .*expected"):
         media.encode_audio(np.zeros(shape, np.float32))
 
 
 def test_images_want_a_vision_tower(tmp_path: Path) -> None:
-    media = _core.MediaEncoder(write(tmp_path / "m.gguf"))
+    media = _core.MediaEncoder(write(tmp_path / "m.gguf"), device="cpu")
     with pytest.raises(ArgumentError, match="no vision tower"):
         media.encode_image(np.zeros((9, 768), np.float32), 3, 3)
 

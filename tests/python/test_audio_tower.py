@@ -6,6 +6,7 @@ before the first block: what a block lets through can be seen by changing that o
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from transformers.models.gemma4_unified.modeling_gemma4_unified import (  # noqa
 )
 
 Array = NDArray[np.float32]
+DEVICE = os.environ.get("G4CPP_TEST_DEVICE", "cpu")
 HIDDEN = 512  # of the text model
 F32, BF16_COSINE = 1e-8, 0.9999
 # Mel frames: one, those around a token's 4, a window's 48 and its double, odd ones, many.
@@ -33,7 +35,7 @@ LENGTHS = [1, 2, 3, 4, 5, 7, 45, 47, 48, 49, 52, 96, 97, 193]
 
 
 def encoder(path: Path, compute: str = "f32") -> _core.MediaEncoder:
-    return _core.MediaEncoder(_core.GgufFile(str(path)), compute=compute, n_threads=2)
+    return _core.MediaEncoder(_core.GgufFile(str(path)), device=DEVICE, compute=compute, n_threads=2)
 
 
 def cosine(a: Array, b: Array) -> float:

@@ -89,7 +89,7 @@ class AudioTower final : public Tower {
              const ProjectorConfig& config)
       : config_(*config.audio),
         numerics_(numerics),
-        weights_(file, import, audio_table(config)),
+        weights_(file, import, audio_table(config), numerics.act == DType::BF16),
         tower_(load_audio_weights(weights_, *file, config_, numerics_.mode)) {}
 
   int64_t n_features() const override { return config_.features; }

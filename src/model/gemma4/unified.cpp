@@ -44,7 +44,7 @@ class UnifiedVision final : public PatchTower {
                 const ProjectorConfig& config)
       : PatchTower(*config.vision),
         num(numerics),
-        weights_(file, import, vision_table(config)),
+        weights_(file, import, vision_table(config), numerics.act == DType::BF16),
         w(load_weights(weights_, config_)) {}
 
   void build(Graph& g, const MediaShape&, const TowerInputs& inputs) const override {

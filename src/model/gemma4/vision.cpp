@@ -125,7 +125,7 @@ class VisionTower final : public PatchTower {
               const ProjectorConfig& config)
       : PatchTower(*config.vision),
         numerics_(numerics),
-        weights_(file, import, vision_table(config)),
+        weights_(file, import, vision_table(config), numerics.act == DType::BF16),
         tower_(load_weights(weights_, *file, config_)) {}
 
   void build(Graph& graph, const MediaShape&, const TowerInputs& inputs) const override {
