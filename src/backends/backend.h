@@ -73,6 +73,8 @@ class Backend {
 
   // Zeroed memory, committed as it is touched where the device can do that. Throws MemoryError.
   virtual std::unique_ptr<Buffer> allocate(int64_t bytes) = 0;
+  // The same for what the host fills before each run: it has an address on the host where both can use one memory.
+  virtual std::unique_ptr<Buffer> allocate_input(int64_t bytes) { return allocate(bytes); }
   // Weights that lie in host memory (a mapped file) for this device: a view where it can read them in place, else a
   // copy, perhaps in the layout that suits its kernels.
   virtual DeviceWeights import(const HostWeights& weights) = 0;

@@ -44,12 +44,17 @@ SoftTokens MediaEncoder::encode(const Tower& tower, const MediaShape& shape, std
                         " in all, expected, ", given, " given");
   const std::lock_guard<std::mutex> lock(turn_);
   const std::vector<int32_t> indices = tower.indices(shape);
-  std::vector<float> arranged(features.size());
-  tower.arrange(shape, features, arranged);
   reserve(features_, float_bytes(expected));
   reserve(indices_, static_cast<int64_t>(indices.size() * sizeof(int32_t)));
   Program& program = program_for(tower, shape, static_cast<int64_t>(indices.size()));
-  features_->write(0, arranged.data(), float_bytes(expected));
+  // The last run has ended: its tokens were read.
+  if (auto* host = reinterpret_cast<float*>(features_->host())) {
+    tower.arrange(shape, features, {host, features.size()});
+  } else {
+    arranged_.resize(features.size());
+    tower.arrange(shape, features, arranged_);
+    features_->write(0, arranged_.data(), float_bytes(expected));
+  }
   indices_->write(0, indices.data(), static_cast<int64_t>(indices.size() * sizeof(int32_t)));
   program.run(poll);
   const Tensor rows = program.output("soft_tokens");
@@ -66,7 +71,8 @@ std::vector<MediaEncoder::NodeTime> MediaEncoder::node_times() {
   const std::vector<double> milliseconds = program.node_milliseconds();
   for (size_t i = 0; i < milliseconds.size(); ++i) {
     const Node& node = program.graph().nodes()[i];
-    times.push_back({node.op->name, program.graph().value(node.outputs[0]).tensor.shape.str(), milliseconds[i]});
+    times.push_back(
+        {std::string(node.op->name), program.graph().value(node.outputs[0]).tensor.shape.str(), milliseconds[i]});
   }
   return times;
 }
@@ -75,7 +81,7 @@ void MediaEncoder::reserve(std::unique_ptr<Buffer>& buffer, int64_t bytes) {
   if (buffer && buffer->size() >= bytes) return;
   programs_.clear();
   buffer.reset();
-  buffer = backend_->allocate(bytes);
+  buffer = &buffer == &features_ ? backend_->allocate_input(bytes) : backend_->allocate(bytes);
 }
 
 Program& MediaEncoder::program_for(const Tower& tower, const MediaShape& shape, int64_t n_indices) {

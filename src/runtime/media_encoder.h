@@ -69,6 +69,7 @@ class MediaEncoder {
   std::unique_ptr<Tower> vision_, audio_;
   std::mutex turn_;
   std::unique_ptr<Buffer> features_, indices_, arena_;
+  std::vector<float> arranged_;   // where features_ has no address on the host
   std::list<Compiled> programs_;  // most recently used first
 };
 

@@ -38,12 +38,11 @@ std::string describe_places(const std::vector<PlacePlan>& places) {
 }
 
 std::string describe(const MemoryPlan& plan) {
-  std::string text = "weights " + megabytes(plan.weights) + " + KV cache " + megabytes(plan.kv_cache) + " (n_ctx " +
-                     std::to_string(plan.n_ctx) + ") + KV snapshot " + megabytes(plan.kv_snapshot) + " + activations " +
-                     megabytes(plan.activations) +
-                     (plan.soft_tokens ? " + soft tokens " + megabytes(plan.soft_tokens) : "") +
-                     (plan.projector ? " + projector " + megabytes(plan.projector) : "") + " = " +
-                     megabytes(plan.total());
+  std::string text =
+      "weights " + megabytes(plan.weights) + " + KV cache " + megabytes(plan.kv_cache) + " (n_ctx " +
+      std::to_string(plan.n_ctx) + ") + KV snapshot " + megabytes(plan.kv_snapshot) + " + activations " +
+      megabytes(plan.activations) + (plan.soft_tokens ? " + soft tokens " + megabytes(plan.soft_tokens) : "") +
+      (plan.projector ? " + projector " + megabytes(plan.projector) : "") + " = " + megabytes(plan.total());
   for (const DeviceUse& d : plan.devices)
     text += "; " + d.device + ": " + megabytes(d.needed) + " of " + megabytes(d.available) + " available";
   if (plan.places.size() > 1) text += " (" + describe_places(plan.places) + ")";

@@ -15,8 +15,8 @@ constexpr const char* kHost = "cpu";
 // Prompts lose little speed down to here; below it layers or context have to go.
 constexpr int64_t kLeastMicroBatch = 512;
 
-// Of the largest image: some tensors as wide as the towers' widest layer, 10,080 rows each.
-constexpr int64_t kTowerActivations = int64_t{384} << 20;
+// The arena of an image of 280 tokens takes half of it at most, of one of 1,120 up to twice as much.
+constexpr int64_t kTowerActivations = int64_t{512} << 20;
 
 void add_use(MemoryPlan& plan, const std::string& device, int64_t bytes, const std::function<int64_t()>& available) {
   for (DeviceUse& use : plan.devices)

@@ -1,5 +1,6 @@
 #include "backends/cuda/cuda_backend.h"
 
+#include <cstring>
 #include <mutex>
 
 #include "backends/cuda/device.h"
@@ -62,6 +63,13 @@ std::unique_ptr<Buffer> CudaBackend::allocate(int64_t bytes) {
   const auto memory = std::make_shared<const DeviceMemory>(context_, bytes);
   check(cudaMemsetAsync(memory->data(), 0, static_cast<size_t>(memory->size()), context_->stream()), "zeroing memory");
   return std::make_unique<DeviceBuffer>(context_, memory, memory->data(), bytes);
+}
+
+std::unique_ptr<Buffer> CudaBackend::allocate_input(int64_t bytes) {
+  weights_.end_loading();
+  const auto memory = std::make_shared<const PinnedMemory>(context_, bytes);
+  std::memset(memory->host(), 0, static_cast<size_t>(bytes));
+  return std::make_unique<InputBuffer>(context_, memory, bytes);
 }
 
 DeviceWeights CudaBackend::import(const HostWeights& weights) { return weights_.import(weights, layout_of(weights)); }

@@ -26,6 +26,7 @@ class CudaBackend final : public Backend {
     return WeightStore::reserve(largest_weight, planned);
   }
   std::unique_ptr<Buffer> allocate(int64_t bytes) override;
+  std::unique_ptr<Buffer> allocate_input(int64_t bytes) override;
   DeviceWeights import(const HostWeights& weights) override;
   TensorLayout layout_of(const HostWeights& weights) const override;
 

@@ -8,10 +8,13 @@
 #include "backends/cuda/attention_plan.h"
 #include "backends/cuda/device_buffer.h"
 #include "backends/cuda/executable.h"
+#include "backends/cuda/kernels/geglu.h"
 #include "backends/cuda/product.h"
 #include "backends/cuda/row_chain.h"
 #include "ops/add.h"
+#include "ops/clamp.h"
 #include "ops/expert_matmul.h"
+#include "ops/geglu.h"
 #include "ops/matmul.h"
 #include "ops/mul.h"
 #include "ops/rms_norm.h"
@@ -44,6 +47,9 @@ std::optional<RowStep> step_of(const PlacedGraph& graph, const Node& node, Value
     step.op = RowStep::Op::Norm;
     step.value = node.as<RmsNormParams>().eps;
     if (node.inputs.size() > 1) second = node.inputs[1];
+  } else if (node.op == &clamp_op) {
+    step.op = RowStep::Op::Clamp;
+    step.value = node.as<ClampParams>().low, step.high = node.as<ClampParams>().high;
   } else if (node.op == &scale_op) {
     step.op = RowStep::Op::Scale;
     step.value = node.as<ScaleParams>().factor;
@@ -95,6 +101,11 @@ bool collides(const RowChain& chain) {
   return false;
 }
 
+// Whether tensors share bytes of one buffer.
+bool overlap(const Tensor& a, const Tensor& b) {
+  return a.buffer == b.buffer && a.offset < b.offset + b.bytes() && b.offset < a.offset + a.bytes();
+}
+
 bool wanted(const char* variable) {
   const char* setting = std::getenv(variable);
   return !setting || std::strcmp(setting, "0") != 0;
@@ -118,8 +129,8 @@ bool Fusion::read_once(ValueId id) const { return readers_[static_cast<size_t>(g
 
 Fused Fusion::at(size_t first, size_t last) const {
   if (!wanted_) return {};
-  for (const auto find :
-       {&Fusion::attention, &Fusion::phase, &Fusion::twin_products, &Fusion::norm_rope, &Fusion::row_chain})
+  for (const auto find : {&Fusion::attention, &Fusion::phase, &Fusion::twin_products, &Fusion::bounded_product,
+                          &Fusion::bounded_geglu, &Fusion::norm_rope, &Fusion::row_chain})
     if (Fused fused = (this->*find)(first, last); fused.nodes) return fused;
   return {};
 }
@@ -199,6 +210,50 @@ Fused Fusion::twin_products(size_t first, size_t last) const {
           }};
 }
 
+// Rounding keeps the order of numbers, so that what is held to bounds and then rounded once is what rounding, holding
+// and rounding again give; but for float16's guard, which makes 0 of what is infinite.
+Fused Fusion::bounded_product(size_t first, size_t last) const {
+  const std::vector<Node>& nodes = graph_.graph.nodes();
+  if (first + 1 >= last || nodes[first].op != &matmul_op || nodes[first + 1].op != &clamp_op) return {};
+  const Node &product = nodes[first], &clamp = nodes[first + 1];
+  const Tensor out = graph_.tensor(clamp.outputs[0]), x = graph_.tensor(product.inputs[0]);
+  if (clamp.inputs[0] != product.outputs[0] || !read_once(product.outputs[0]) ||
+      graph_.tensor(product.outputs[0]).dtype != out.dtype || overlap(out, x))
+    return {};
+  const CallTensors tensors({x, graph_.tensor(product.inputs[1])}, {out});
+  const Call call = tensors.call(product.params.get(), limits_);
+  Product bounded = matmul_product(call);
+  if (bounded.alpha != 1.0f || !wide_fits(bounded, limits_)) return {};
+  bounded.bounded = true;
+  bounded.low = clamp.as<ClampParams>().low, bounded.high = clamp.as<ClampParams>().high;
+  return {2, [bounded, scratch = scratch_](const DeviceLimits& limits, cudaStream_t stream) {
+            Call wide;
+            wide.limits = &limits;
+            wide.stream = stream;
+            wide.scratch = scratch;
+            launch_wide(bounded, wide);
+          }};
+}
+
+Fused Fusion::bounded_geglu(size_t first, size_t last) const {
+  const std::vector<Node>& nodes = graph_.graph.nodes();
+  if (first + 1 >= last || nodes[first].op != &geglu_op || nodes[first + 1].op != &clamp_op) return {};
+  const Node &geglu = nodes[first], &clamp = nodes[first + 1];
+  const Tensor out = graph_.tensor(clamp.outputs[0]);
+  const Tensor gate = graph_.tensor(geglu.inputs[0]), up = graph_.tensor(geglu.inputs[1]);
+  if (clamp.inputs[0] != geglu.outputs[0] || !read_once(geglu.outputs[0]) || out.dtype == DType::F16 ||
+      graph_.tensor(geglu.outputs[0]).dtype != out.dtype || overlap(out, gate) || overlap(out, up))
+    return {};
+  const auto tensors = std::make_shared<const CallTensors>(std::vector{gate, up}, std::vector{out});
+  const auto& bounds = clamp.as<ClampParams>();
+  return {2, [tensors, params = geglu.params, low = bounds.low, high = bounds.high](const DeviceLimits& limits,
+                                                                                    cudaStream_t stream) {
+            Call call = tensors->call(params.get(), limits);
+            call.stream = stream;
+            launch_bounded_geglu(call, low, high);
+          }};
+}
+
 Fused Fusion::norm_rope(size_t first, size_t last) const {
   const std::vector<Node>& nodes = graph_.graph.nodes();
   if (first + 1 >= last || nodes[first].op != &rms_norm_op || nodes[first + 1].op != &rope_op) return {};
@@ -207,7 +262,7 @@ Fused Fusion::norm_rope(size_t first, size_t last) const {
   const Tensor x = graph_.tensor(norm.inputs[0]), out = graph_.tensor(rope.outputs[0]);
   const Tensor table = graph_.tensor(rope.inputs[1]);
   const auto from = operand_of(x), to = operand_of(out), turn = operand_of(table);
-  if (!from || !to || !turn || !same_shape(x, out) || table.shape.rank() != 2) return {};  // one turn of the whole head
+  if (!from || !to || !turn || !same_shape(x, out)) return {};
   NormRope call;
   if (norm.inputs.size() > 1) {
     const auto weight = operand_of(graph_.tensor(norm.inputs[1]));
@@ -219,13 +274,14 @@ Fused Fusion::norm_rope(size_t first, size_t last) const {
   call.heads = out.shape[1];
   const bool fits = call.cols <= NormRope::kMostWarpColumns ||
                     (call.cols >= NormRope::kLeastColumns && call.cols <= NormRope::kMostColumns);
-  if (!fits || call.cols % 16 || call.rows < 1 || call.rows > INT32_MAX) return {};
+  call.parts = table.shape.rank() == 3 ? static_cast<int>(table.shape[1]) : 1;
+  if (!fits || call.cols % (16 * call.parts) || call.rows < 1 || call.rows > INT32_MAX) return {};
   call.x = *from, call.table = *turn, call.out = *to;
   call.eps = norm.as<RmsNormParams>().eps;
   call.normed = graph_.tensor(norm.outputs[0]).dtype;
   call.inner = rope.as<RopeParams>().inner;
   const int64_t tokens = table.shape.rows();
-  const Range written = range_of(call.out, call.rows, call.cols), turns = range_of(call.table, tokens, call.cols);
+  const Range written = range_of(call.out, call.rows, call.cols), turns = range_of(call.table, tokens, table.shape[-1]);
   if (written.begin < turns.end && turns.begin < written.end) return {};
   if (rows_collide(call.out, call.x, call.rows, call.cols)) return {};
   return {2, [call](const DeviceLimits& limits, cudaStream_t stream) { launch_norm_rope(call, limits, stream); }};

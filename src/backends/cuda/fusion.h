@@ -31,6 +31,9 @@ class Fusion {
   Fused row_chain(size_t first, size_t last) const;
   Fused norm_rope(size_t first, size_t last) const;
   Fused twin_products(size_t first, size_t last) const;
+  // A wide product, or a geglu, and the clamp of its result.
+  Fused bounded_product(size_t first, size_t last) const;
+  Fused bounded_geglu(size_t first, size_t last) const;
   // Whether only one node reads a value, and nothing outside the graph.
   bool read_once(ValueId id) const;
 

@@ -32,6 +32,9 @@ struct Product {
   float alpha = 1.0f;
   // Bytes from the matrix and the output to a twin's, which the same rows of x multiply; 0: there is none.
   int64_t twin_w = 0, twin_out = 0;
+  // What sums are held to before they are rounded, by wide products alone.
+  bool bounded = false;
+  float low = 0.0f, high = 0.0f;
 
   G4_INLINE const std::byte* x_row(uint32_t row) const { return row_at(x, x_repeat == 1 ? row : row / x_repeat); }
   G4_INLINE std::byte* out_row(uint32_t row) const { return row_at(out, row); }

@@ -30,6 +30,10 @@ __device__ __forceinline__ void load_weight(const RowOperand& weight, int64_t co
   for (int i = 0; i < kPiece; ++i) w[i] = 1.0f;
 }
 
+__device__ __forceinline__ float held(float x, const RowStep& step) {  // NaN stays
+  return x < step.value ? step.value : x > step.high ? step.high : x;
+}
+
 // What is known of a chain when it is compiled: nothing, or its operations and that all its rows have one type. Less
 // code is fetched sooner: a chain takes a few microseconds.
 struct AnyForm {
@@ -99,9 +103,10 @@ __global__ void __launch_bounds__(1024) row_chain(const __grid_constant__ RowCha
     } else {
 #pragma unroll
       for (int i = 0; i < kPiece; ++i)
-        x[i] = op == Op::Add   ? __fadd_rn(x[i], operand[s][i])
-               : op == Op::Mul ? __fmul_rn(x[i], operand[s][i])
-                               : __fmul_rn(x[i], step.value);
+        x[i] = op == Op::Add     ? __fadd_rn(x[i], operand[s][i])
+               : op == Op::Mul   ? __fmul_rn(x[i], operand[s][i])
+               : op == Op::Scale ? __fmul_rn(x[i], step.value)
+                                 : held(x[i], step);
     }
 #pragma unroll
     for (int i = 0; i < kPiece; ++i) x[i] = rounded(type, x[i]);
@@ -117,7 +122,7 @@ ChainKernel kernel_of(const RowChain& c) {
   bool same = c.count == sizeof...(kOps) && c.x.dtype == kType;
   for (int s = 0; same && s < c.count; ++s) {
     const RowStep& step = c.step[s];
-    const bool free = kOp[s] == RowStep::Op::Norm || kOp[s] == RowStep::Op::Scale || step.one_number;
+    const bool free = (kOp[s] != RowStep::Op::Add && kOp[s] != RowStep::Op::Mul) || step.one_number;
     same = step.op == kOp[s] && step.out.dtype == kType && (free || step.other.dtype == kType);
   }
   return same ? row_chain<sizeof...(kOps), Form<kType, kOps...>> : nullptr;
@@ -126,13 +131,16 @@ ChainKernel kernel_of(const RowChain& c) {
 template <DType kType>
 ChainKernel known_kernel(const RowChain& c) {
   constexpr auto kNorm = RowStep::Op::Norm, kAdd = RowStep::Op::Add, kMul = RowStep::Op::Mul;
+  constexpr auto kClamp = RowStep::Op::Clamp;
+  if (const ChainKernel k = kernel_of<kType, kNorm, kClamp>(c)) return k;
+  if (const ChainKernel k = kernel_of<kType, kNorm, kAdd, kNorm, kClamp>(c)) return k;
   if (const ChainKernel k = kernel_of<kType, kNorm, kAdd>(c)) return k;
   if (const ChainKernel k = kernel_of<kType, kNorm, kAdd, kNorm>(c)) return k;
   if (const ChainKernel k = kernel_of<kType, kNorm, kAdd, kMul>(c)) return k;
   return kernel_of<kType, kNorm, kAdd, kMul, kNorm>(c);
 }
 
-// A thread holds a piece of a head; its partner half a head away comes through shared memory.
+// A thread holds a piece of a head; its partner half a part away comes through shared memory.
 template <bool kWholeBlock>
 __global__ void __launch_bounds__(kWarp* kWarp) norm_rope(const __grid_constant__ NormRope c, int rows_a_block) {
   __shared__ float scratch[kWarp];
@@ -140,17 +148,18 @@ __global__ void __launch_bounds__(kWarp* kWarp) norm_rope(const __grid_constant_
   release_successor();
   const int lane = static_cast<int>(kWholeBlock ? threadIdx.x : threadIdx.x % kWarp);
   const int slot = kWholeBlock ? 0 : static_cast<int>(threadIdx.x / kWarp);
-  const int cols = static_cast<int>(c.cols), column = lane * kPiece, half = cols / 2;
+  const int cols = static_cast<int>(c.cols), column = lane * kPiece, width = cols / c.parts, half = width / 2;
+  const int part = column / width, in_part = column - part * width;
   const int64_t row = static_cast<int64_t>(blockIdx.x) * rows_a_block + slot;
   const bool mine = column < cols && row < c.rows;
   float x[kPiece] = {}, w[kPiece] = {}, cosine[kPiece], sine[kPiece];
   if (mine) load_weight(c.weight, column, w);
   wait_for_predecessor();
-  const bool low = column < half;
-  const int pair = low ? column : column - half;
+  const bool low = in_part < half;
+  const int pair = low ? in_part : in_part - half;
   if (mine) {
     load_piece(row_of(c.x, row), c.x.dtype, column, x);
-    const std::byte* turn = row_of(c.table, place_of(row, c.heads).row);
+    const std::byte* turn = row_of(c.table, place_of(row, c.heads).row * c.parts + part);
     load_piece(turn, c.table.dtype, pair, cosine);
     load_piece(turn, c.table.dtype, half + pair, sine);
   }
@@ -164,7 +173,7 @@ __global__ void __launch_bounds__(kWarp* kWarp) norm_rope(const __grid_constant_
   }
   __syncthreads();
   if (!mine) return;
-  const float* partner = head + (low ? column + half : pair);
+  const float* partner = head + (low ? column + half : column - half);
 #pragma unroll
   for (int i = 0; i < kPiece; ++i) {
     const float direct = rounded(c.inner, __fmul_rn(x[i], cosine[i]));
@@ -252,11 +261,11 @@ void launch_row_chain(const RowChain& chain, const DeviceLimits& limits, cudaStr
 
 void launch_norm_rope(const NormRope& call, const DeviceLimits& limits, cudaStream_t stream) {
   const bool many = call.rows >= kManyHeads;
-  if (many && call.cols == 256) {
+  if (many && call.cols == 256 && call.parts == 1) {
     if (call.heads % 4 == 0) return launch_heads<1, 4>(call, limits, stream);
     return call.heads % 2 == 0 ? launch_heads<1, 2>(call, limits, stream) : launch_heads<1, 1>(call, limits, stream);
   }
-  if (many && call.cols == 512)
+  if (many && call.cols == 512 && call.parts == 1)
     return call.heads % 2 == 0 ? launch_heads<2, 2>(call, limits, stream) : launch_heads<2, 1>(call, limits, stream);
   const bool whole_block = call.cols >= NormRope::kLeastColumns;
   const int rows_a_block = whole_block ? 1 : 4;

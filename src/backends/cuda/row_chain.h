@@ -14,11 +14,12 @@ struct RowOperand {
 };
 
 struct RowStep {
-  enum class Op : uint8_t { Norm, Add, Mul, Scale };
+  enum class Op : uint8_t { Norm, Add, Mul, Scale, Clamp };
   Op op = Op::Norm;
   bool one_number = false;  // `other` is
   bool store = true;
-  float value = 0;   // eps or factor
+  float value = 0;   // eps, factor or the lower bound
+  float high = 0;    // the upper
   RowOperand other;  // the second operand, or the norm's weight; no data: none
   RowOperand out;
 };
@@ -40,6 +41,7 @@ struct NormRope {
   static constexpr int64_t kMostWarpColumns = 256, kLeastColumns = 512, kMostColumns = 1024;
 
   int64_t rows = 0, cols = 0, heads = 0;  // rows: of all tokens' heads
+  int parts = 1;                          // of a head, each turned by a row of the table of its own
   RowOperand x, weight, table, out;
   float eps = 0;
   DType normed = DType::F32, inner = DType::F32;

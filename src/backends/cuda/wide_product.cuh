@@ -186,9 +186,13 @@ class WideBlock {
     });
   }
 
-  __device__ __forceinline__ void write(const float (&sums)[S::kColumns / 2], int first_row, const RowTile& rows,
+  __device__ __forceinline__ void write(float (&sums)[S::kColumns / 2], int first_row, const RowTile& rows,
                                         int column) const {
     const int thread = static_cast<int>(threadIdx.x) - 128, warp = thread / kWarp, lane = thread % kWarp;
+    if (c_.p.bounded) {
+#pragma unroll
+      for (float& x : sums) x = x < c_.p.low ? c_.p.low : x > c_.p.high ? c_.p.high : x;  // NaN stays
+    }
     WarpRows to;
 #pragma unroll
     for (int i = 0; i < 4; ++i) {

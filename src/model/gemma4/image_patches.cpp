@@ -28,8 +28,8 @@ void PatchTower::arrange(const MediaShape& grid, std::span<const float> patches,
   for_patches(grid, config_.pooling, [&](int64_t place, int64_t x, int64_t y) {
     const float* from = patches.data() + (y * grid.cols + x) * values;
     float* to = arranged.data() + place * values;
-    for (int64_t i = 0; i < pixels; ++i)
-      for (int64_t colour = 0; colour < 3; ++colour) to[colour * pixels + i] = from[3 * i + colour];
+    for (int64_t colour = 0; colour < 3; ++colour)
+      for (int64_t i = 0; i < pixels; ++i) to[colour * pixels + i] = from[3 * i + colour];
   });
 }
 
