@@ -295,3 +295,19 @@ def test_the_engine_reads_them(tmp_path: Path, variant: str) -> None:
         heard = encoder.encode_audio(np.random.default_rng(1).random((40, audio.n_features), np.float32))
         assert heard.shape == (40 if unified else 10, 64)
         assert np.isfinite(heard).all()
+
+
+@pytest.mark.parametrize("dtype", ["BF16", "F32"])
+def test_float32_files_of_bfloat16_values(tmp_path: Path, dtype: str) -> None:
+    """Compute bit for bit alike in mode bf16, where matrices become BF16 if that loses nothing; others stay."""
+    folder = make_tiny_media(tmp_path / "m", "e", dtype=dtype).folder
+    pixels = np.random.default_rng(0).random((54, 48), np.float32)
+    frames = np.random.default_rng(1).random((40, 128), np.float32)
+    encoders = []
+    for type in ("bf16", "f32"):
+        path = convert_projector(folder, tmp_path / f"{type}.gguf", type=type, progress=False).path
+        encoders.append(_core.MediaEncoder(_core.GgufFile(str(path)), device="cpu", compute="bf16"))
+    narrow, wide = encoders
+    alike = dtype == "BF16"
+    assert np.array_equal(narrow.encode_image(pixels, 9, 6), wide.encode_image(pixels, 9, 6)) == alike
+    assert np.array_equal(narrow.encode_audio(frames), wide.encode_audio(frames)) == alike
