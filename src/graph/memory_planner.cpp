@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <numeric>
+#include <string_view>
 
 namespace g4 {
 namespace {
@@ -10,6 +11,22 @@ namespace {
 constexpr int64_t kAlignment = 64;  // a cache line, and the widest vector register
 
 int64_t aligned(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+// Devices with a linger keep such an op's bounds where they store the result before it, which then must not lie where
+// that kernel still reads: what the producer of an input reads lives until here.
+constexpr std::string_view kJoinsProducer = "clamp";
+
+void keep_for_joins(const Graph& graph, std::vector<Lifetime>& lifetimes) {
+  for (size_t n = 0; n < graph.nodes().size(); ++n) {
+    const Node& node = graph.nodes()[n];
+    const ValueId input = graph.root(node.inputs[0]);
+    if (node.op->name != kJoinsProducer || graph.value(input).kind != ValueKind::Intermediate) continue;
+    for (ValueId read : graph.nodes()[static_cast<size_t>(graph.value(input).producer)].inputs) {
+      Lifetime& life = lifetimes[static_cast<size_t>(graph.root(read))];
+      if (life.first >= 0) life.last = std::max(life.last, static_cast<int32_t>(n));
+    }
+  }
+}
 
 bool overlap(const Lifetime& a, const Lifetime& b) { return a.first <= b.last && b.first <= a.last; }
 
@@ -39,6 +56,7 @@ ArenaPlan plan_arena(const Graph& graph, int32_t linger) {
   std::vector<Lifetime> lifetimes = compute_lifetimes(graph);
   for (size_t i = 0; i < lifetimes.size(); ++i)
     if (lifetimes[i].first >= 0 && graph.values()[i].tensor.bytes() <= kSmallValue) lifetimes[i].last += linger;
+  if (linger) keep_for_joins(graph, lifetimes);
   std::vector<size_t> order;
   for (size_t i = 0; i < lifetimes.size(); ++i)
     if (lifetimes[i].first >= 0) order.push_back(i);
