@@ -10,6 +10,9 @@
 #include "backends/registry.h"
 #include "check.h"
 #include "model/model_file.h"
+#include "ops/clamp.h"
+#include "ops/geglu.h"
+#include "ops/matmul.h"
 #include "runtime/engine.h"
 #include "runtime/kv_cache.h"
 
@@ -135,6 +138,25 @@ struct Setting {
   ~Setting() { unsetenv(name); }
   const char* name;
 };
+
+// What bounds follow is one launch with them, whose result lies where nothing is still read.
+TEST(bounds_are_kept_where_results_are_stored) {
+  PlanningBackend backend(DType::BF16);
+  const auto memory = backend.allocate(int64_t{64} << 20);
+  Graph graph;
+  const Var w = graph.external(Tensor(DType::BF16, {768, 768}, memory.get(), 0), "w");
+  Var x = graph.external(Tensor(DType::BF16, {2520, 768}, memory.get(), int64_t{8} << 20), "x");
+  for (int i = 0; i < 4; ++i) x = clamp(matmul(x, w, DType::BF16), -3.0f, 2.0f, DType::BF16);
+  const Var gated =
+      clamp(geglu(x, matmul(x, w, DType::BF16), DType::BF16, 1.0f, DType::BF16), -3.0f, 2.0f, DType::BF16);
+  graph.name(gated, "out");
+  graph.mark_output(gated);
+  Program program(graph, backend);
+  const auto arena = backend.allocate(program.arena_bytes());
+  program.bind(*arena);
+  const std::vector<std::string> expected{"matmul", "matmul", "matmul", "matmul", "matmul", "geglu"};
+  CHECK(backend.launches == expected);
+}
 
 // A resident kernel merges parts of attention in another order: close to the bits, as chunks are to one shot.
 TEST(resident_steps_agree) {

@@ -130,6 +130,24 @@ def test_the_same_bits_again(files: Callable[[str], _core.GgufFile]) -> None:
 
 
 @needs_device
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("compute", ["f32", "bf16"])
+def test_fused_kernels_change_no_bit(
+    files: Callable[[str], _core.GgufFile], kind: str, compute: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fused = on(files(kind), "cuda", compute)
+    cols, rows = GRIDS.get(kind, TINY_GRIDS)[0]
+    patches, frames = pixels(fused, cols, rows), np.random.default_rng(2).random((1201, 128), np.float32)
+    image = fused.encode_image(patches, cols, rows)
+    sound = fused.encode_audio(frames) if kind.endswith("e") else None
+    monkeypatch.setenv("G4CPP_CUDA_FUSION", "0")
+    apart = on(files(kind), "cuda", compute)
+    assert np.array_equal(apart.encode_image(patches, cols, rows), image)
+    if sound is not None:
+        assert np.array_equal(apart.encode_audio(frames), sound)
+
+
+@needs_device
 def test_text_with_media(media_path: Path) -> None:
     """Images longer than the window and the micro-batch, that see ahead on models made for it; several cuts."""
     made = album()
