@@ -43,7 +43,7 @@ struct ResidentAttention {
   std::byte* plain_out = nullptr;
 };
 
-struct alignas(16) ResidentJob {
+struct ResidentJob {
   enum class Kind : uint8_t { Products, Attention, Merge };
   Kind kind = Kind::Products;
   bool rows_format = false;     // matrices in rows of bfloat16, else in the kernel's own format
