@@ -72,7 +72,7 @@ class PlanningBackend final : public Backend {
 };
 
 std::vector<std::string> launches_of(const ModelKind& kind, int& layers) {
-  const auto file = GgufFile::open(model_path(kind));
+  const auto file = GgufFile::open(getenv("G4_PLAN") ? getenv("G4_PLAN") : model_path(kind));
   const Numerics numerics = numerics_of(ComputeMode::BF16);
   PlanningBackend backend(numerics.act);
   const auto model = text_model_variant(*file).load(

@@ -72,7 +72,7 @@ __device__ __forceinline__ float row_squares(const float (&own)[kPieces], int co
     const float sum = warp_sum(own[j]);
     if (lane == 0) scratch[j * kPhaseWarps + warp] = sum;
   }
-  __syncthreads();
+  meet<kPhaseThreads>();
   // The tree of a whole warp, without the levels that would add zeros.
   const int entries = (cols / kPiece + kWarp - 1) / kWarp, width = entries > 16 ? 32 : entries > 8 ? 16 : 8;
   const int at = lane & (width - 1);
@@ -93,6 +93,7 @@ __device__ __forceinline__ float norm_factor(float squares, int cols, float eps)
 
 // Operands of a phase by itself: they lie in memory, where one block stores what others read.
 struct PhaseMemory {
+  static constexpr bool kOneByOne = false;  // operands' loads are on their way together
   const PhaseJob& c;
   bool stores;
   __device__ __forceinline__ uint4 operand(int o, int column) const {
@@ -122,15 +123,14 @@ class Bf16Row {
     for (int s = 0; s < steps; ++s) {
       const PhaseStep& step = c_.step[s];
       const PhaseStep::Op op = step.op;
-      if (op == PhaseStep::Op::Norm) {
-        norm(x_, step, scratch[sums++ % 2]);
+      if (op == PhaseStep::Op::Norm || op == PhaseStep::Op::AddNorm) {
+        const bool adds = op == PhaseStep::Op::AddNorm;
+        uint4 row[kPieces] = {};
+        each([&](int j, int column) { row[j] = adds ? staged(step.other_at, column) : x_[j]; });
+        norm(row, step, scratch[sums++ % 2]);
+        each([&](int j, int) { x_[j] = adds ? add_pairs(x_[j], row[j]) : row[j]; });
       } else if (op == PhaseStep::Op::Add) {
         each([&](int j, int column) { x_[j] = add_pairs(x_[j], staged(step.other_at, column)); });
-      } else if (op == PhaseStep::Op::AddNorm) {
-        uint4 other[kPieces] = {};
-        each([&](int j, int column) { other[j] = staged(step.other_at, column); });
-        norm(other, step, scratch[sums++ % 2]);
-        each([&](int j, int) { x_[j] = add_pairs(x_[j], other[j]); });
       } else {  // a product: with one number, or with a row of float32 weights
         const float number = memory_.number(s);
         const bool row = op == PhaseStep::Op::Mul && !step.one_number;
@@ -155,6 +155,16 @@ class Bf16Row {
 
   // The row and the other operands that are no weights, all at once.
   __device__ __forceinline__ void load() {
+    if constexpr (Memory::kOneByOne) {
+#pragma unroll 1
+      for (int i = 0; i < c_.operands * kPieces; ++i) {
+        const int o = i / kPieces, column = (static_cast<int>(threadIdx.x) + i % kPieces * kPhaseThreads) * kPiece;
+        if (column < cols_)
+          *reinterpret_cast<uint4*>(staging_ + c_.operand_at[o] + 2 * column) = memory_.operand(o, column);
+      }
+      each([&](int j, int column) { x_[j] = staged(c_.operand_at[0], column); });
+      return;
+    }
     uint4 bits[PhaseJob::kMostOperands - 1][kPieces];
     each([&](int j, int column) { x_[j] = memory_.operand(0, column); });
 #pragma unroll

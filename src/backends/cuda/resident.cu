@@ -25,12 +25,19 @@ ResidentKernelOf kernel_of(DType weights) {
 template <DType kType>
 void measure(ResidentJob& job) {
   using F = PhaseFormat<kType>;
-  job.items = F::items(job.phase.k);
-  job.segment_items = (job.items + kMostSegments - 1) / kMostSegments;
-  job.segments = (job.items + job.segment_items - 1) / job.segment_items;
-  job.round_tasks = kRoundSegments / (job.segments * job.phase.lines);
-  job.step_groups = kPhaseWarps / job.segments;
-  job.step_segments = kPhaseWarps - job.step_groups * job.segments;
+  ResidentTurns& t = job.turns;
+  t.items = F::items(job.phase.k);
+  t.segment_items = (t.items + kMostSegments - 1) / kMostSegments;
+  t.segments = (t.items + t.segment_items - 1) / t.segment_items;
+  t.step_groups = kPhaseWarps / t.segments;
+  t.step_segments = kPhaseWarps - t.step_groups * t.segments;
+  job.round_tasks = kRoundSegments / (t.segments * job.phase.lines);
+  job.staged_bytes = 0;
+  for (int s = 0; s < job.phase.steps; ++s) {
+    const PhaseStep& step = job.phase.step[s];
+    if (step.weight) job.staged_bytes += job.phase.cols * 4;
+    if (staged_row(step)) job.staged_bytes += job.phase.cols * static_cast<int>(element_bytes(step.other_type));
+  }
 }
 
 }  // namespace
@@ -70,7 +77,7 @@ void launch_resident(const ResidentCall& call, DType weights, const DeviceLimits
   attribute.val.cooperative = 1;
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(static_cast<unsigned>(limits.multiprocessors));
-  config.blockDim = dim3(kPhaseThreads);
+  config.blockDim = dim3(kResidentThreads);
   config.dynamicSmemBytes = static_cast<size_t>(call.layout.bytes);
   config.stream = stream;
   config.attrs = &attribute;

@@ -3,8 +3,8 @@
 //
 // Blocks wait for nobody but for numbers: what a job leaves for later ones are messages, words of 32 bits of numbers
 // beside the tag of the job that made them, so that whoever reads one knows by itself whether it has come. Rows that
-// every block computes for itself stay in each block's shared memory. Weights depend on nothing, so each warp copies
-// its own a few items ahead, across the borders of jobs.
+// every block computes for itself stay in each block's shared memory. Weights depend on nothing, so a warp of their own
+// copies them a few items ahead, across the borders of jobs.
 #pragma once
 
 #include <memory>
@@ -43,6 +43,12 @@ struct ResidentAttention {
   std::byte* plain_out = nullptr;
 };
 
+// How the warps of a block take turns at a job's products: a group of output rows is cut into segments of its items, and
+// a warp's turn goes on by so many groups and segments.
+struct ResidentTurns {
+  int items = 0, segment_items = 0, segments = 0, step_groups = 0, step_segments = 0;
+};
+
 struct ResidentJob {
   enum class Kind : uint8_t { Products, Attention, Merge };
   Kind kind = Kind::Products;
@@ -54,10 +60,10 @@ struct ResidentJob {
   ResidentSource other, logits;
   int keep_at[PhaseJob::kMostSteps] = {};  // -1: not kept
   std::byte* message[PhaseJob::kMostMatrices] = {};
-  int first_block = 0;          // that gets the first tasks
-  // Of a group of output rows: items, of a segment, segments; groups and segments that a warp's turn goes on by; tasks
-  // of a round.
-  int items = 0, segment_items = 0, segments = 0, step_groups = 0, step_segments = 0, round_tasks = 0;
+  int first_block = 0;   // that gets the first tasks
+  int staged_bytes = 0;  // of the steps' weights
+  ResidentTurns turns;
+  int round_tasks = 0;   // of a block at once
   ResidentAttention attention;  // Attention and Merge
 };
 static_assert(sizeof(ResidentJob) % 16 == 0);
@@ -85,7 +91,7 @@ int resident_attention_bytes(int64_t head_size);
 // Bytes of a row as products of this format read it.
 int64_t resident_row_bytes(DType weights, int cols);
 int resident_partial_bytes();
-// Fills in what follows from a job's sizes: items, segments, rounds.
+// Fills in what follows from a job's sizes: turns, rounds, bytes.
 void measure_resident(ResidentJob& job, DType weights);
 void launch_resident(const ResidentCall& call, DType weights, const DeviceLimits& limits, cudaStream_t stream);
 

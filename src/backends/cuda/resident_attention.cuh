@@ -48,7 +48,7 @@ class ResidentAttentionTile : AttentionToken<S, ResidentAttention> {
     if (split >= shares.live) return;
     Chunks keys{shares.first + split * shares.each, min(shares.each, shares.chunks - split * shares.each)};
     const bool has_last = split == shares.live - 1;
-#pragma unroll
+#pragma unroll 1
     for (int i = 0; i < S::kStages; ++i) Base::fetch_next(keys);
     Base::clear_queries();
     Pieces weight;
@@ -66,7 +66,7 @@ class ResidentAttentionTile : AttentionToken<S, ResidentAttention> {
       __syncwarp();
     });
     if (has_last && job_.own) __threadfence();  // later layers may read this key and value
-    __syncthreads();
+    meet<S::kThreads>();
     Base::attend(keys, has_last);
 
     const int64_t part = (static_cast<int64_t>(kv_head) * job_.splits + split) * 16;

@@ -13,7 +13,7 @@ namespace {
 
 constexpr size_t kLeastJobs = 8;  // that are worth a kernel of their own
 constexpr int kAlign = 128;
-constexpr int kOwnShared = 6 * 1024;  // beside the dynamic part: jobs at hand, barriers
+constexpr int kOwnShared = 7 * 1024;  // beside the dynamic part: jobs at hand, barriers
 
 int64_t aligned(int64_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; }
 

@@ -8,10 +8,16 @@
 
 namespace g4::cuda {
 
+// A step's second operand that is a row of weights.
+__host__ __device__ inline bool staged_row(const PhaseStep& step) {
+  return step.other && step.constant && !step.one_number;
+}
+
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
 // Operands of a job, and where its rows go that later jobs of this block need.
 struct ResidentMemory {
+  static constexpr bool kOneByOne = true;  // little code: it stays in the cache of instructions
   const ResidentJob& job;
   const Inbox& inbox;
   bool stores;
@@ -90,22 +96,35 @@ __device__ __forceinline__ void receive_row(const ResidentJob& job, const Inbox&
   }
 }
 
-// The sums of the block's share in rounds, and what becomes of them.
+// What products of either format read of a row's piece.
+template <DType kType>
+struct ResidentX {
+  std::byte* const x;
+  const int row_pieces, pieces;
+  const bool rows;
+  __device__ __forceinline__ void operator()(int piece, const float (&values)[kPiece]) const {
+    if (rows)
+      PhaseX<DType::BF16>{x, row_pieces, pieces}(piece, values);
+    else
+      PhaseX<kType>{x, row_pieces, pieces}(piece, values);
+  }
+};
+
+// The sums of the block's share in rounds, and what becomes of them. kType: of the matrices; kMain: of the ring.
 template <DType kType, DType kMain>
 class ResidentProducts {
   using F = PhaseFormat<kType>;
 
  public:
-  __device__ __forceinline__ ResidentProducts(const ResidentJob& job, const Inbox& inbox, const Choice& chosen,
-                                              uint32_t tag)
-      : job_(job), c_(job.phase), inbox_(inbox), chosen_(chosen), share_(job), tag_(tag) {}
+  __device__ __forceinline__ ResidentProducts(const ResidentJob& job, const Share& share, const Inbox& inbox,
+                                              const Choice& chosen, uint32_t tag)
+      : job_(job), c_(job.phase), inbox_(inbox), chosen_(chosen), share_(share), tag_(tag) {}
 
   // `x`: the row as products read it; `partial`: kRoundSegments * kGroupRows floats.
-  __device__ __forceinline__ void run(WeightStream<kMain>& weights, const std::byte* x, float* partial) const {
+  __device__ __forceinline__ void run(WeightRing<kMain>& weights, const std::byte* x, float* partial) const {
     const int rounds = (share_.count + job_.round_tasks - 1) / job_.round_tasks;
     const int warp = static_cast<int>(threadIdx.x) / kWarp;
-    SegmentCursor now;
-    now.first(job_, warp);
+    SegmentCursor now(job_.turns, warp);
     for (int round = 0; round < rounds; ++round) {
       const int first = round * job_.round_tasks * c_.lines;
       const int end = min(first + job_.round_tasks * c_.lines, share_.count * c_.lines);
@@ -117,12 +136,12 @@ class ResidentProducts {
           F::add(weights.item(), c_.k, now.item, static_cast<int>(threadIdx.x) % kWarp, own_x, acc);
           weights.done();
         }
-        flush_segment<F>(acc, partial + ((now.group - first) * job_.segments + now.segment) * F::kGroupRows);
-        now.next(job_);
+        flush_segment<F>(acc, partial + ((now.group - first) * job_.turns.segments + now.segment) * F::kGroupRows);
+        now.next();
       }
-      __syncthreads();
+      meet<kPhaseThreads>();
       finish(round, partial);
-      if (round + 1 < rounds) __syncthreads();
+      if (round + 1 < rounds) meet<kPhaseThreads>();
     }
   }
 
@@ -134,10 +153,10 @@ class ResidentProducts {
     return at * F::x_bytes(c_.k);
   }
   __device__ __forceinline__ float line_sum(const float* partial, int task, int line, int row) const {
-    const float* first = partial + (task * c_.lines + line) * job_.segments * F::kGroupRows + row;
+    const float* first = partial + (task * c_.lines + line) * job_.turns.segments * F::kGroupRows + row;
     float sum = first[0];
 #pragma unroll 4
-    for (int s = 1; s < job_.segments; ++s) sum += first[s * F::kGroupRows];
+    for (int s = 1; s < job_.turns.segments; ++s) sum += first[s * F::kGroupRows];
     return rounded(c_.line_type, sum * c_.alpha);
   }
   __device__ __forceinline__ float end_of(const float* partial, int task, int in_group, int row) const {

@@ -1,16 +1,16 @@
-// A warp's copies of weights into its slots in shared memory, a few items ahead of its sums and across the borders of
-// jobs: what a warp will multiply, and in which order, is known from the list of jobs. A slot's barrier counts the
-// bytes of the copies that fill it.
+// Weights on their way through a resident block: one warp feeds the others, each through a ring of slots in shared
+// memory, a few items ahead of their sums and across the borders of jobs: what a warp will multiply, and in which order,
+// is known from the list of jobs. A slot has two barriers: one counts the bytes of the copies that fill it, the other
+// says that it is empty again.
 #pragma once
 
 #include "backends/cuda/phase_products.cuh"
-#include "backends/cuda/resident.h"
+#include "backends/cuda/resident_attention.cuh"
 #include "backends/cuda/warpgroup.cuh"
 
 namespace g4::cuda {
 
 inline constexpr int kResidentSlots = 3;  // of a warp
-inline constexpr int kJobsAtHand = 4;     // in shared memory: the present one, two ahead, and one on its way
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
@@ -19,6 +19,15 @@ __device__ __forceinline__ void copy_bytes(uint32_t to, const std::byte* from, i
   asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to),
                "l"(from), "r"(bytes), "r"(barrier)
                : "memory");
+}
+__device__ __forceinline__ bool barrier_passed(uint32_t barrier, uint32_t parity) {
+  uint32_t done;
+  asm volatile(
+      "{\n.reg .pred p;\nmbarrier.test_wait.parity.shared::cta.b64 p, [%1], %2;\nselp.u32 %0, 1, 0, p;\n}"
+      : "=r"(done)
+      : "r"(barrier), "r"(parity)
+      : "memory");
+  return done;
 }
 
 // An item, by one lane: whole fields of panels are neighbours, and so are pieces of a row.
@@ -60,22 +69,23 @@ struct Share {
   }
 };
 
-// A segment of a group of a job, and the item in it; a warp goes on by kPhaseWarps segments.
+// A warp's place in a job.
 struct SegmentCursor {
+  ResidentTurns turns;
   int group = 0, segment = 0, item = 0, end = 0;
-  __device__ __forceinline__ void begin(const ResidentJob& job, int at_group, int at_segment) {
+  __device__ __forceinline__ SegmentCursor(const ResidentTurns& of, int warp) : turns(of) {
+    const int at = warp / turns.segments;
+    begin(at, warp - at * turns.segments);
+  }
+  __device__ __forceinline__ void begin(int at_group, int at_segment) {
     group = at_group, segment = at_segment;
-    item = segment * job.segment_items;
-    end = min(item + job.segment_items, job.items);
+    item = segment * turns.segment_items;
+    end = min(item + turns.segment_items, turns.items);
   }
-  __device__ __forceinline__ void first(const ResidentJob& job, int warp) {
-    const int at = warp / job.segments;
-    begin(job, at, warp - at * job.segments);
-  }
-  __device__ __forceinline__ void next(const ResidentJob& job) {
-    const int to = segment + job.step_segments;
-    const bool over = to >= job.segments;
-    begin(job, group + job.step_groups + (over ? 1 : 0), over ? to - job.segments : to);
+  __device__ __forceinline__ void next() {
+    const int to = segment + turns.step_segments;
+    const bool over = to >= turns.segments;
+    begin(group + turns.step_groups + (over ? 1 : 0), over ? to - turns.segments : to);
   }
 };
 
@@ -96,108 +106,124 @@ __device__ __forceinline__ const std::byte* resident_group(const ResidentJob& jo
   return c.matrix[m] + (task - begin) * bytes;
 }
 
-template <DType kType>
-class WeightStream {
- public:
-  static constexpr int kSlotBytes = PhaseFormat<kType>::kItemBytes > PhaseFormat<DType::BF16>::kItemBytes
-                                        ? PhaseFormat<kType>::kItemBytes
-                                        : PhaseFormat<DType::BF16>::kItemBytes;
-
-  // `slots` and `barriers`: this warp's; the barriers' phases all begin anew.
-  __device__ __forceinline__ WeightStream(const ResidentJob* at_hand, const Choice& chosen, std::byte* slots,
-                                          uint64_t* barriers, int jobs)
-      : at_hand_(at_hand), chosen_(chosen), slots_(slots), barriers_(shared_pointer(barriers)), jobs_(jobs) {}
-
-  // Job `now` is at hand and those up to `now` + 2; `chosen`: the experts of job `now` are known.
-  __device__ __forceinline__ void advance(int now, bool chosen) {
-    limit_ = min(now + 2, jobs_ - 1);
-    if (chosen) known_ = now;
-    while (filled_ < kResidentSlots && fill()) {
-    }
+struct RingBarriers {
+  uint64_t full[kPhaseWarps][kResidentSlots], empty[kPhaseWarps][kResidentSlots];
+  __device__ __forceinline__ void init() {
+    for (int w = 0; w < kPhaseWarps; ++w)
+      for (int s = 0; s < kResidentSlots; ++s)
+        barrier_init(shared_pointer(&full[w][s]), 1), barrier_init(shared_pointer(&empty[w][s]), 1);
   }
+};
+template <DType kType>
+inline constexpr int kRingSlotBytes = PhaseFormat<kType>::kItemBytes > PhaseFormat<DType::BF16>::kItemBytes
+                                          ? PhaseFormat<kType>::kItemBytes
+                                          : PhaseFormat<DType::BF16>::kItemBytes;
 
+// A warp's end of its ring.
+template <DType kType>
+class WeightRing {
+ public:
+  __device__ __forceinline__ WeightRing(std::byte* slots, RingBarriers& barriers, int warp)
+      : slots_(slots + warp * kResidentSlots * kRingSlotBytes<kType>),
+        full_(shared_pointer(barriers.full[warp])),
+        empty_(shared_pointer(barriers.empty[warp])) {}
   // The next item, once it has come.
   __device__ __forceinline__ const std::byte* item() const {
-    barrier_wait(barriers_ + static_cast<uint32_t>(tail_ * 8), parity_ >> tail_ & 1u);
-    return slots_ + tail_ * kSlotBytes;
+    barrier_wait(full_ + static_cast<uint32_t>(at_ * 8), parity_);
+    return slots_ + at_ * kRingSlotBytes<kType>;
   }
   // All lanes have read it.
   __device__ __forceinline__ void done() {
     __syncwarp();
-    parity_ ^= 1u << tail_;
-    tail_ = tail_ + 1 == kResidentSlots ? 0 : tail_ + 1;
-    --filled_;
-    fill();
+    if (threadIdx.x % kWarp == 0) barrier_arrive(empty_ + static_cast<uint32_t>(at_ * 8));
+    if (++at_ == kResidentSlots) at_ = 0, parity_ ^= 1u;
   }
 
  private:
-  static __device__ __forceinline__ int lane() { return static_cast<int>(threadIdx.x) % kWarp; }
-  static __device__ __forceinline__ int warp() { return static_cast<int>(threadIdx.x) / kWarp; }
-  __device__ __forceinline__ const ResidentJob& job() const { return at_hand_[job_ % kJobsAtHand]; }
-
-  __device__ __forceinline__ bool fill() {
-    // To the next job with work for this warp.
-    while (!inside_) {
-      if (job_ > limit_) return false;
-      const ResidentJob& next = job();
-      if (next.kind != ResidentJob::Kind::Products) {
-        ++job_;
-        continue;
-      }
-      if (next.phase.choices && !next.same_choice && known_ != job_) return false;
-      const Share share(next);
-      first_task_ = share.first;
-      groups_ = share.count * next.phase.lines;
-      cursor_.first(next, warp());
-      if (cursor_.group < groups_) {
-        inside_ = true;
-        point(next);
-      } else {
-        ++job_;
-      }
-    }
-    const ResidentJob& from = job();
-    if (lane() == 0) {
-      const uint32_t to = shared_pointer(slots_ + head_ * kSlotBytes),
-                     barrier = barriers_ + static_cast<uint32_t>(head_ * 8);
-      if (from.rows_format)
-        copy_item<DType::BF16>(data_, from.phase.k, cursor_.item, to, barrier);
-      else
-        copy_item<kType>(data_, from.phase.k, cursor_.item, to, barrier);
-    }
-    head_ = head_ + 1 == kResidentSlots ? 0 : head_ + 1;
-    ++filled_;
-    if (++cursor_.item == cursor_.end) {
-      const int group = cursor_.group;
-      cursor_.next(from);
-      if (cursor_.group >= groups_) {
-        inside_ = false;
-        ++job_;
-      } else if (cursor_.group != group) {
-        point(from);
-      }
-    }
-    return true;
-  }
-  __device__ __forceinline__ void point(const ResidentJob& from) {
-    const bool rows = from.rows_format;
-    const int64_t bytes = rows ? PhaseFormat<DType::BF16>::group_bytes(from.phase.k)
-                               : PhaseFormat<kType>::group_bytes(from.phase.k);
-    data_ = resident_group(from, chosen_, first_task_, cursor_.group, bytes,
-                           rows ? PhaseFormat<DType::BF16>::kGroupRows : PhaseFormat<kType>::kGroupRows);
-  }
-
-  const ResidentJob* const at_hand_;
-  const Choice& chosen_;
   std::byte* const slots_;
-  const uint32_t barriers_;
-  const int jobs_;
-  int job_ = 0, limit_ = -1, known_ = -1;  // job_: that the next item is of
-  bool inside_ = false;                    // cursor_ stands in it
-  int first_task_ = 0, groups_ = 0;
-  SegmentCursor cursor_;
-  const std::byte* data_ = nullptr;
-  int head_ = 0, tail_ = 0, filled_ = 0;
+  const uint32_t full_, empty_;
+  int at_ = 0;
+  uint32_t parity_ = 0;
+};
+
+// The feeding warp: its lane w fills warp w's ring.
+template <DType kType>
+class WeightFeeder {
+ public:
+  // `decided`: one more than the last job whose experts are chosen.
+  __device__ __forceinline__ WeightFeeder(std::byte* slots, RingBarriers& barriers, const Choice& chosen,
+                                          const volatile int& decided)
+      : chosen_(chosen), decided_(decided) {
+    const int warp = min(lane(), kPhaseWarps - 1);
+    slots_ = shared_pointer(slots + warp * kResidentSlots * kRingSlotBytes<kType>);
+    full_ = shared_pointer(barriers.full[warp]);
+    empty_ = shared_pointer(barriers.empty[warp]);
+  }
+
+  __device__ __forceinline__ void feed(const ResidentJob& job, int n) {
+    if (job.phase.choices && !job.same_choice)
+      while (decided_ <= n) {
+      }
+    const Share share(job);
+    const int groups = share.count * job.phase.lines, k = job.phase.k;
+    const bool rows = job.rows_format;
+    const int64_t bytes = rows ? PhaseFormat<DType::BF16>::group_bytes(k) : PhaseFormat<kType>::group_bytes(k);
+    const int group_rows = rows ? PhaseFormat<DType::BF16>::kGroupRows : PhaseFormat<kType>::kGroupRows;
+    SegmentCursor at(job.turns, lane());
+    bool going = lane() < kPhaseWarps && at.group < groups, moved = true;
+    const std::byte* data = nullptr;
+    while (__any_sync(kAllLanes, going)) {
+      if (!going || !barrier_passed(empty_ + static_cast<uint32_t>(head_ * 8), parity_ ^ 1u)) continue;
+      if (moved) data = resident_group(job, chosen_, share.first, at.group, bytes, group_rows);
+      const uint32_t to = slots_ + static_cast<uint32_t>(head_ * kRingSlotBytes<kType>),
+                     barrier = full_ + static_cast<uint32_t>(head_ * 8);
+      if (rows)
+        copy_item<DType::BF16>(data, k, at.item, to, barrier);
+      else
+        copy_item<kType>(data, k, at.item, to, barrier);
+      if (++head_ == kResidentSlots) head_ = 0, parity_ ^= 1u;
+      if (moved = ++at.item == at.end; moved) {
+        at.next();
+        going = at.group < groups;
+      }
+    }
+  }
+
+  // Asks for the block's share of a job in the second-level cache.
+  __device__ __forceinline__ void fetch(const ResidentJob& job) const {
+    if (job.kind == ResidentJob::Kind::Attention) return fetch_keys(job.attention);
+    if (job.kind != ResidentJob::Kind::Products || job.phase.choices) return;
+    const Share share(job);
+    const int k = job.phase.k;
+    const int64_t bytes =
+        job.rows_format ? PhaseFormat<DType::BF16>::group_bytes(k) : PhaseFormat<kType>::group_bytes(k);
+    const int rows = job.rows_format ? PhaseFormat<DType::BF16>::kGroupRows : PhaseFormat<kType>::kGroupRows;
+    const int groups = min(share.count * job.phase.lines, static_cast<int>(kMostFetched / bytes) + 1);
+    for (int g = lane(); g < groups; g += kWarp)
+      fetch_to_cache(resident_group(job, chosen_, share.first, g, bytes, rows), bytes);
+  }
+
+ private:
+  static constexpr int kMostFetched = 256 * 1024;
+
+  static __device__ __forceinline__ int lane() { return static_cast<int>(threadIdx.x) % kWarp; }
+  __device__ __forceinline__ void fetch_keys(const ResidentAttention& a) const {
+    const int kv_head = static_cast<int>(blockIdx.x) % a.c.kv_heads, split = static_cast<int>(blockIdx.x) / a.c.kv_heads;
+    const Sight sight = sight_of(a.c, 0);
+    const ChunkShares shares(a, sight);
+    if (split >= min(shares.live, a.splits)) return;
+    const int first = (shares.first + split * shares.each) * kChunk;
+    for (int position = max(first + lane(), sight.low); position < min(first + kChunk, sight.high); position += kWarp) {
+      const int64_t slot = position % a.c.slots;
+      fetch_to_cache(a.c.k + slot * a.c.k_slot + kv_head * a.c.k_head, a.c.d * 2);
+      fetch_to_cache(a.c.v + slot * a.c.v_slot + kv_head * a.c.v_head, a.c.d * 2);
+    }
+  }
+
+  const Choice& chosen_;
+  const volatile int& decided_;
+  uint32_t slots_, full_, empty_;
+  int head_ = 0;
   uint32_t parity_ = 0;
 };
 

@@ -63,6 +63,7 @@ bool attention_one_fits(const AttentionOne& call, const DeviceLimits& limits) {
   if (limits.architecture < 90 || limits.architecture >= 100 || !limits.counters || q.dim[0] != 1) return false;
   if (q.dtype != DType::BF16 && q.dtype != DType::F16) return false;
   if (k.dtype != q.dtype || v.dtype != q.dtype || out.dtype != q.dtype) return false;
+  if (call.raw_queries && call.inner != DType::F32 && call.inner != q.dtype) return false;
   if (d != 64 && d != 128 && d != 256 && d != 512) return false;
   if (q.dim[1] / k.dim[1] > kTileRows || k.dim[1] > DeviceLimits::kCounters) return false;
   if (k.dim[0] >= INT_MAX - kChunk || !aligned(q, 16) || !aligned(k, 16) || !aligned(v, 16) || !aligned(out, 16))

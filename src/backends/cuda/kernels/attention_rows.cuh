@@ -74,7 +74,7 @@ struct TileRows {
     int* const together = reinterpret_cast<int*>(shared + S::kSharedBytes - S::kRangeBytes);
     if (warp == 0 && lane == 0)
       for (int i = 0; i < 4; ++i) together[row_tile * 4 + i] = ranges[i];
-    __syncthreads();
+    meet<S::kThreads>();
 #pragma unroll
     for (int i = 0; i < S::kRowTiles; ++i) {
       ranges[0] = min(ranges[0], together[i * 4]), ranges[1] = max(ranges[1], together[i * 4 + 1]);

@@ -113,7 +113,7 @@ struct AttentionTile : TileRows<S> {
         top_place(lane / 4)[warp] = part_top[0];
         top_place(lane / 4 + 8)[warp] = part_top[1];
       }
-      __syncthreads();
+      meet<S::kThreads>();
 #pragma unroll
       for (int w = 0; w < S::kWarps; ++w) {
         part_top[0] = fmaxf(part_top[0], top_place(lane / 4)[w]);
