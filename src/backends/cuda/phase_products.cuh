@@ -282,9 +282,10 @@ class PhaseProducts {
       }
       __syncthreads();
       const int done = round_++;
-      if (round_ == rounds) return finish(done, partial);
-      load_first();
+      const bool more = round_ < rounds;
+      if (more) load_first();
       finish(done, partial);
+      if (!more) return;
       __syncthreads();
     }
   }
@@ -348,7 +349,7 @@ class PhaseProducts {
   __device__ __forceinline__ float line_sum(const float* partial, int task, int line, int row) const {
     const float* first = partial + (task * lines_ + line) * segments_ * F::kGroupRows + row;
     float sum = first[0];
-#pragma unroll 4
+#pragma unroll 2
     for (int s = 1; s < segments_; ++s) sum += first[s * F::kGroupRows];
     return rounded(c_.line_type, sum * c_.alpha);
   }
@@ -371,6 +372,7 @@ class PhaseProducts {
         value = c_.factor * tanhf(value / c_.factor);
       } else if (c_.end == PhaseEnd::Combine) {
         float sum = fmaf(chosen_.weight[0], value, 0.0f);
+#pragma unroll 1
         for (int line = 1; line < lines_; ++line)
           sum = fmaf(chosen_.weight[line], line_sum(partial, task, line, in_group), sum);
         value = sum;
