@@ -16,11 +16,6 @@ __device__ __forceinline__ void wait_for_predecessor() {
   asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
 }
-// The block's first kThreads threads, all or without warps that go their own way.
-template <int kThreads>
-__device__ __forceinline__ void meet() {
-  asm volatile("bar.sync 0, %0;" ::"n"(kThreads) : "memory");
-}
 // The next kernel's blocks may take the room that this one's leave.
 __device__ __forceinline__ void release_successor() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900

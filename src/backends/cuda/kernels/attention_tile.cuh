@@ -46,9 +46,7 @@ struct AttentionTile : TileRows<S> {
   float top[2] = {-INFINITY, -INFINITY}, sum[2] = {0, 0};
   float total[kSplit ? 1 : S::kColumnTiles][4] = {};
 
-  template <class... Place>
-  __device__ __forceinline__ AttentionTile(const AttentionCall& call, std::byte* memory, Place... place)
-      : Rows(call, memory, place...) {}
+  __device__ __forceinline__ AttentionTile(const AttentionCall& call, std::byte* memory) : Rows(call, memory) {}
 
   // --- the two products ---
 
@@ -113,7 +111,7 @@ struct AttentionTile : TileRows<S> {
         top_place(lane / 4)[warp] = part_top[0];
         top_place(lane / 4 + 8)[warp] = part_top[1];
       }
-      meet<S::kThreads>();
+      __syncthreads();
 #pragma unroll
       for (int w = 0; w < S::kWarps; ++w) {
         part_top[0] = fmaxf(part_top[0], top_place(lane / 4)[w]);

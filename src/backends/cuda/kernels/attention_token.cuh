@@ -2,6 +2,7 @@
 // shared memory and into the cache; and its way through neighbouring chunks of keys.
 #pragma once
 
+#include "backends/cuda/kernels/attention_one.h"
 #include "backends/cuda/kernels/attention_tile.cuh"
 #include "backends/cuda/kernels/rows.cuh"
 
@@ -9,8 +10,7 @@ namespace g4::cuda {
 
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
 
-// `Token`: weights of the norms, eps, the rope's row, by these names: AttentionOne, or a resident kernel's.
-template <class S, class Token>
+template <class S>
 class AttentionToken : protected AttentionTile<S, false> {
  protected:
   using Base = AttentionTile<S, false>;
@@ -28,10 +28,8 @@ class AttentionToken : protected AttentionTile<S, false> {
   static constexpr DType kType = std::is_same_v<T, __half> ? DType::F16 : DType::BF16;
   using Pieces = float[kLanePieces][kPiece];  // of a row, a lane's
 
-  template <class... Place>
-  __device__ __forceinline__ AttentionToken(const AttentionCall& call, const Token& token, std::byte* memory,
-                                            Place... place)
-      : Base(call, memory, place...), token_(token) {}
+  __device__ __forceinline__ AttentionToken(const AttentionCall& call, const AttentionOne& token, std::byte* memory)
+      : Base(call, memory), token_(token) {}
 
   // Chunks [first, first + count): tile 2 i holds the keys of the i-th and tile 2 i + 1 its values.
   struct Chunks {
@@ -59,12 +57,12 @@ class AttentionToken : protected AttentionTile<S, false> {
         } else {
           wait_copies<S::kStages - 2>();
         }
-        meet<S::kThreads>();
+        __syncthreads();
         if (t > 0) fetch_next(chunks);
         const uint32_t at = stage(t % S::kStages);
         if (own) {
           put_own(at, t % 2);
-          meet<S::kThreads>();
+          __syncthreads();
         }
         return at;
       };
@@ -76,7 +74,7 @@ class AttentionToken : protected AttentionTile<S, false> {
       Base::add_values(values, chunk, part_top);
     }
     wait_copies<0>();
-    meet<S::kThreads>();
+    __syncthreads();
   }
 
   __device__ __forceinline__ void clear_queries() const {
@@ -229,7 +227,7 @@ class AttentionToken : protected AttentionTile<S, false> {
       for (int i = 0; i < kPiece; ++i) x[j][i] = rounded<T>(turned[j][i]);
   }
 
-  const Token& token_;
+  const AttentionOne& token_;
 };
 
 #endif
