@@ -28,11 +28,11 @@ inline constexpr ModelKind kModelKinds[] = {
 // Small siblings of E2B, 31B and 26B-A4B, with the head sizes and formats that CUDA's kernels for one token take; and
 // rows of which a thread has several pieces.
 inline constexpr ModelKind kShapedKinds[] = {
-    {"like_e2b", true, false, false, DType::Q4_0, {256, 8, 1, 256, 128, 512, 128}},
+    {"like_e2b", true, false, false, DType::Q4_0, {256, 8, 1, 128, 64, 512, 128}},
     {"like_e2b_bf16", true, false, false, DType::BF16, {256, 8, 1, 128, 64, 512, 128}},
     {"like_31b", false, true, false, DType::Q8_0, {512, 8, 2, 512, 256, 768}},
     {"long_rows", false, false, false, DType::Q4_0, {2304, 2, 1, 64, 64, 256}},
-    {"like_26b", false, true, true, DType::Q4_0, {512, 8, 2, 512, 256, 160, 32, 16, 8, 96}}};
+    {"like_26b", false, true, true, DType::Q4_0, {512, 8, 2, 128, 64, 160, 32, 16, 8, 96}}};
 
 inline constexpr int kVocab = 96;
 inline constexpr int kWindow = 8;

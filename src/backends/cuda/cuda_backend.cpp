@@ -25,24 +25,6 @@ void test_once(Backend& backend) {
   passed = true;
 }
 
-// The program with its jobs, tags and messages in device memory.
-std::function<void(const DeviceLimits&, cudaStream_t)> resident_launch(const std::shared_ptr<Context>& context,
-                                                                       ResidentProgram& program) {
-  const auto job_bytes = static_cast<int64_t>(program.jobs.size() * sizeof(ResidentJob));
-  const int64_t tags_at = (job_bytes + 127) / 128 * 128;
-  const int64_t messages_at = (tags_at + context->limits().multiprocessors * 4 + 127) / 128 * 128;
-  const auto memory = std::make_shared<const DeviceMemory>(context, messages_at + program.message_bytes);
-  check(cudaMemsetAsync(memory->data(), 0, static_cast<size_t>(memory->size()), context->stream()), "zeroing messages");
-  program.place(memory->data() + messages_at);
-  context->copy_to_device(memory->data(), program.jobs.data(), job_bytes);
-  const ResidentCall call{reinterpret_cast<const ResidentJob*>(memory->data()),
-                          reinterpret_cast<uint32_t*>(memory->data() + tags_at), static_cast<int>(program.jobs.size()),
-                          program.layout};
-  return [call, memory, weights = program.weights](const DeviceLimits& limits, cudaStream_t stream) {
-    launch_resident(call, weights, limits, stream);
-  };
-}
-
 }  // namespace
 
 CudaBackend::CudaBackend(const BackendOptions& options)
@@ -96,12 +78,10 @@ std::unique_ptr<Executable> CudaBackend::compile(std::shared_ptr<const PlacedGra
   const auto* arena = dynamic_cast<const DeviceBuffer*>(graph->arena);
   G4_CHECK(arena != nullptr, "an arena of another device");
   auto executable = std::make_unique<CudaExecutable>(context_, graph);
-  for (PlannedStep& step : plan_steps(*graph, first, last, context_->limits(), arena->device() + workspace_offset)) {
-    if (step.resident) step.launch = resident_launch(context_, *step.resident);
+  for (PlannedStep& step : plan_steps(*graph, first, last, context_->limits(), arena->device() + workspace_offset))
     executable->add(
         [launch = std::move(step.launch), context = context_.get()] { launch(context->limits(), context->stream()); },
         step.nodes);
-  }
   return executable;
 }
 

@@ -106,8 +106,8 @@ bool overlap(const Tensor& a, const Tensor& b) {
   return a.buffer == b.buffer && a.offset < b.offset + b.bytes() && b.offset < a.offset + a.bytes();
 }
 
-bool wanted(const char* variable) {
-  const char* setting = std::getenv(variable);
+bool fusion_wanted() {
+  const char* setting = std::getenv("G4CPP_CUDA_FUSION");
   return !setting || std::strcmp(setting, "0") != 0;
 }
 
@@ -118,7 +118,7 @@ Fusion::Fusion(const PlacedGraph& graph, const DeviceLimits& limits, std::byte* 
       limits_(limits),
       scratch_(scratch),
       readers_(graph.graph.values().size()),
-      wanted_(wanted("G4CPP_CUDA_FUSION")) {
+      wanted_(fusion_wanted()) {
   for (const Node& node : graph.graph.nodes())
     for (ValueId id : node.inputs) ++readers_[static_cast<size_t>(graph.graph.root(id))];
   for (size_t i = 0; i < graph.graph.values().size(); ++i)
@@ -133,11 +133,6 @@ Fused Fusion::at(size_t first, size_t last) const {
                           &Fusion::bounded_geglu, &Fusion::norm_rope, &Fusion::row_chain})
     if (Fused fused = (this->*find)(first, last); fused.nodes) return fused;
   return {};
-}
-
-FoundResident Fusion::resident(size_t first, size_t last) const {
-  if (!wanted_ || !wanted("G4CPP_CUDA_RESIDENT")) return {};
-  return find_resident(graph_, limits_, readers_, first, last);
 }
 
 Fused Fusion::attention(size_t first, size_t last) const {

@@ -7,7 +7,6 @@
 #include "backends/backend.h"
 #include "backends/cuda/kernel.h"
 #include "backends/cuda/phase_plan.h"
-#include "backends/cuda/resident_plan.h"
 
 namespace g4::cuda {
 
@@ -22,8 +21,6 @@ class Fusion {
   Fusion(const PlacedGraph& graph, const DeviceLimits& limits, std::byte* scratch);
   // The longest run of nodes from `first` on, before `last`.
   Fused at(size_t first, size_t last) const;
-  // The longest stretch of phases and attentions. G4CPP_CUDA_RESIDENT=0 turns it off.
-  FoundResident resident(size_t first, size_t last) const;
 
  private:
   Fused attention(size_t first, size_t last) const;

@@ -25,22 +25,8 @@ bool bf16_step(const PhaseStep& step) {
   return true;
 }
 
-int64_t lay_out(PhaseCall& call) {
-  int64_t most = 0;
-  for (int j = 0; j < call.jobs; ++j) {
-    PhaseJob& job = call.job[j];
-    job.slots_at = align16(x_bytes_of(call.weights[j], job.cols));
-    job.rest_at = job.slots_at + phase_kernel_of(call.weights[j]).slot_bytes;
-    most = std::max<int64_t>(
-        most,
-        job.rest_at + std::max<int64_t>(kRoundSegments * phase_group_rows(call.weights[j]) * 4, place_phase_operands(job)));
-  }
-  return most;
-}
-
-}  // namespace
-
-int place_phase_operands(PhaseJob& job) {
+// Where the operands of the row's steps are copied to; returns the bytes they take.
+int place_operands(PhaseJob& job) {
   int at = 0;
   if (!job.steps) return 0;
   const auto place = [&](int64_t bytes) {
@@ -69,6 +55,21 @@ int place_phase_operands(PhaseJob& job) {
   }
   return at;
 }
+
+int64_t lay_out(PhaseCall& call) {
+  int64_t most = 0;
+  for (int j = 0; j < call.jobs; ++j) {
+    PhaseJob& job = call.job[j];
+    job.slots_at = align16(x_bytes_of(call.weights[j], job.cols));
+    job.rest_at = job.slots_at + phase_kernel_of(call.weights[j]).slot_bytes;
+    most = std::max<int64_t>(
+        most,
+        job.rest_at + std::max<int64_t>(kRoundSegments * phase_group_rows(call.weights[j]) * 4, place_operands(job)));
+  }
+  return most;
+}
+
+}  // namespace
 
 int phase_group_rows(DType weights) { return is_rows(weights) ? 4 : static_cast<int>(kPanelRows); }
 

@@ -83,9 +83,6 @@ struct PhaseCall {
   DType weights[2] = {DType::F32, DType::F32};
 };
 
-// Where the operands and weights of the row's steps lie in shared memory, and whether all is bfloat16; returns the bytes
-// they take.
-int place_phase_operands(PhaseJob& job);
 // Whether phases multiply such matrices: in panels, or small ones (a router's) in rows of 16 or 32 bits.
 bool phase_takes(DType weights, bool panels, int64_t n, int64_t k);
 // Output rows of a task.

@@ -83,24 +83,21 @@ __device__ __forceinline__ void run_job(PhaseJob& c, int block, std::byte* memor
       wait_groups<0>();
     else
       wait_groups<PhaseFormat<kType>::kSlots>();
-    row.run(scratch, take);
+    row.run(block == 0, scratch, take);
   };
   if (chooses) choose(c, choice);
   if (!c.steps)
     take_row(c, take);
   else if (!c.all_bf16)
-    operate(AnyRow(c, rest, block == 0));
+    operate(AnyRow(c, rest));
   else if (c.cols <= kPhaseThreads * kPiece)
-    operate(Bf16Row<1, PhaseMemory>(c, rest, {c, block == 0}));
+    operate(Bf16Row<1>(c, rest));
   else
-    operate(Bf16Row<kPhasePieces, PhaseMemory>(c, rest, {c, block == 0}));
+    operate(Bf16Row<kPhasePieces>(c, rest));
   __syncthreads();
   if (chooses) {
     products.load_first();
-    if (c.logits) {
-      if (block == 0) store_choice(c, choice);
-      fetch_chosen(c, block, choice);
-    }
+    if (c.logits) after_choice(c, block, choice);
   }
   products.run(memory, reinterpret_cast<float*>(rest));
 }

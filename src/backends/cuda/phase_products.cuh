@@ -177,36 +177,6 @@ struct PhaseFormat<DType::F16> : RowsFormat<DType::F16> {};
 template <>
 struct PhaseFormat<DType::F32> : RowsFormat<DType::F32> {};
 
-// Sums over the lanes with the same rows: at each level of the tree a lane gives away half of what it holds. Leaves a
-// segment's sums, a float to a row of the group.
-template <class F>
-__device__ __forceinline__ void flush_segment(float (&acc)[F::kRows], float* sums) {
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  if (F::flip(lane)) {
-#pragma unroll
-    for (int r = 0; r + 1 < F::kRows; r += 2) {
-      const float first = acc[r];
-      acc[r] = acc[r + 1];
-      acc[r + 1] = first;
-    }
-  }
-  int row = 0, lanes = kWarp / 2;
-#pragma unroll
-  for (int held = F::kRows; held > 1; held /= 2, lanes /= 2) {
-    const bool upper = (lane & lanes) != 0;
-#pragma unroll
-    for (int r = 0; r < held / 2; ++r) {
-      const float mine = upper ? acc[r + held / 2] : acc[r], given = upper ? acc[r] : acc[r + held / 2];
-      acc[r] = mine + __shfl_xor_sync(kAllLanes, given, lanes);
-    }
-    if (upper) row += held / 2;
-  }
-#pragma unroll
-  for (; lanes >= F::kLaneRows; lanes /= 2) acc[0] += __shfl_xor_sync(kAllLanes, acc[0], lanes);
-  if ((lane & (kWarp / F::kRows - 1) & ~(F::kLaneRows - 1)) == 0)
-    sums[lane % F::kLaneRows + row * F::kLaneRows] = acc[0];
-}
-
 // The chosen experts, in shared memory.
 struct Choice {
   int expert[PhaseJob::kMostChoices];
@@ -277,14 +247,15 @@ class PhaseProducts {
           load_next(slot);
           slot = slot + 1 == F::kSlots ? 0 : slot + 1;
         }
-        flush_segment<F>(acc, partial + (now_.group * segments_ + now_.segment) * F::kGroupRows);
+        flush(acc, partial);
         now_.next(*this);
       }
       __syncthreads();
       const int done = round_++;
-      if (round_ == rounds) return finish(done, partial);
-      load_first();
+      const bool more = round_ < rounds;
+      if (more) load_first();
       finish(done, partial);
+      if (!more) return;
       __syncthreads();
     }
   }
@@ -344,11 +315,38 @@ class PhaseProducts {
     }
     commit_staged();
   }
+  // Sums over the lanes with the same rows: at each level of the tree a lane gives away half of what it holds.
+  __device__ __forceinline__ void flush(float (&acc)[F::kRows], float* partial) const {
+    if (F::flip(lane())) {
+#pragma unroll
+      for (int r = 0; r + 1 < F::kRows; r += 2) {
+        const float first = acc[r];
+        acc[r] = acc[r + 1];
+        acc[r + 1] = first;
+      }
+    }
+    int row = 0, lanes = kWarp / 2;
+#pragma unroll
+    for (int held = F::kRows; held > 1; held /= 2, lanes /= 2) {
+      const bool upper = (lane() & lanes) != 0;
+#pragma unroll
+      for (int r = 0; r < held / 2; ++r) {
+        const float mine = upper ? acc[r + held / 2] : acc[r], given = upper ? acc[r] : acc[r + held / 2];
+        acc[r] = mine + __shfl_xor_sync(kAllLanes, given, lanes);
+      }
+      if (upper) row += held / 2;
+    }
+#pragma unroll
+    for (; lanes >= F::kLaneRows; lanes /= 2) acc[0] += __shfl_xor_sync(kAllLanes, acc[0], lanes);
+    if ((lane() & (kWarp / F::kRows - 1) & ~(F::kLaneRows - 1)) == 0)
+      partial[(now_.group * segments_ + now_.segment) * F::kGroupRows + lane() % F::kLaneRows + row * F::kLaneRows] =
+          acc[0];
+  }
   // A line's sum of a row of a task of the round.
   __device__ __forceinline__ float line_sum(const float* partial, int task, int line, int row) const {
     const float* first = partial + (task * lines_ + line) * segments_ * F::kGroupRows + row;
     float sum = first[0];
-#pragma unroll 4
+#pragma unroll 2
     for (int s = 1; s < segments_; ++s) sum += first[s * F::kGroupRows];
     return rounded(c_.line_type, sum * c_.alpha);
   }
@@ -371,6 +369,7 @@ class PhaseProducts {
         value = c_.factor * tanhf(value / c_.factor);
       } else if (c_.end == PhaseEnd::Combine) {
         float sum = fmaf(chosen_.weight[0], value, 0.0f);
+#pragma unroll 1
         for (int line = 1; line < lines_; ++line)
           sum = fmaf(chosen_.weight[line], line_sum(partial, task, line, in_group), sum);
         value = sum;

@@ -15,9 +15,8 @@ __device__ __forceinline__ unsigned warp_most(unsigned x) {
 #endif
 }
 
-// By a whole warp; experts up to kMostExperts, logit(i) of each.
-template <class Logit>
-__device__ __forceinline__ void choose_experts(const PhaseJob& c, Choice& choice, const Logit& logit) {
+// By a whole warp; experts up to kMostExperts.
+__device__ __forceinline__ void choose_experts(const PhaseJob& c, Choice& choice) {
   constexpr int kEach = PhaseJob::kMostExperts / kWarp;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   float p[kEach];
@@ -25,7 +24,7 @@ __device__ __forceinline__ void choose_experts(const PhaseJob& c, Choice& choice
 #pragma unroll
   for (int j = 0; j < kEach; ++j) {
     const int i = lane + j * kWarp;
-    p[j] = i < c.experts ? logit(i) : 0.0f;
+    p[j] = i < c.experts ? load(c.logits, c.logits_type, i) : 0.0f;
     if (i < c.experts) top = fmaxf(top, p[j]);
   }
   top = warp_max(top);
@@ -75,21 +74,19 @@ __device__ __forceinline__ void choose_experts(const PhaseJob& c, Choice& choice
 // The chosen experts, to be read after a barrier.
 __device__ __forceinline__ void choose(const PhaseJob& c, Choice& choice) {
   if (c.logits) {
-    if (threadIdx.x < kWarp) choose_experts(c, choice, [&](int i) { return load(c.logits, c.logits_type, i); });
+    if (threadIdx.x < kWarp) choose_experts(c, choice);
   } else if (static_cast<int>(threadIdx.x) < c.choices) {
     choice.expert[threadIdx.x] = c.ids[threadIdx.x];
     choice.weight[threadIdx.x] = c.weights ? c.weights[threadIdx.x] : 0.0f;
   }
 }
 
-// The first block stores the choice.
-__device__ __forceinline__ void store_choice(const PhaseJob& c, const Choice& choice) {
-  if (static_cast<int>(threadIdx.x) >= c.choices) return;
-  c.ids[threadIdx.x] = choice.expert[threadIdx.x];
-  c.weights[threadIdx.x] = choice.weight[threadIdx.x];
-}
-// All blocks ask for the experts' next matrices in the second-level cache.
-__device__ __forceinline__ void fetch_chosen(const PhaseJob& c, int block, const Choice& choice) {
+// The first block stores the choice; all ask for the experts' next matrices in the second-level cache.
+__device__ __forceinline__ void after_choice(const PhaseJob& c, int block, const Choice& choice) {
+  if (block == 0 && static_cast<int>(threadIdx.x) < c.choices) {
+    c.ids[threadIdx.x] = choice.expert[threadIdx.x];
+    c.weights[threadIdx.x] = choice.weight[threadIdx.x];
+  }
   constexpr int kFetch = 8192;
   const int pieces = static_cast<int>((c.next_bytes + kFetch - 1) / kFetch);
   for (int i = block * kPhaseThreads + static_cast<int>(threadIdx.x); i < pieces * c.choices;

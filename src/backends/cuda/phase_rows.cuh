@@ -91,48 +91,33 @@ __device__ __forceinline__ float norm_factor(float squares, int cols, float eps)
   return 1.0f / sqrtf(squares / static_cast<float>(cols) + eps);
 }
 
-// Operands of a phase by itself: they lie in memory, where one block stores what others read.
-struct PhaseMemory {
-  const PhaseJob& c;
-  bool stores;
-  __device__ __forceinline__ uint4 operand(int o, int column) const {
-    return *reinterpret_cast<const uint4*>(c.operand[o] + 2 * column);
-  }
-  __device__ __forceinline__ float number(int step) const { return c.step[step].value; }
-  __device__ __forceinline__ bool keeps(int step) const { return stores && c.step[step].out; }
-  __device__ __forceinline__ void keep(int step, int column, const uint4& bits) const {
-    *reinterpret_cast<uint4*>(c.step[step].out + 2 * column) = bits;
-  }
-};
-
 // A row of bfloat16 numbers, kPieces pieces a thread. Few instructions: each is fetched for the first time.
-// `Memory`: where operands come from and where rows that others read go.
-template <int kPieces, class Memory>
+template <int kPieces>
 class Bf16Row {
  public:
-  __device__ __forceinline__ Bf16Row(const PhaseJob& job, std::byte* staging, const Memory& memory)
-      : c_(job), memory_(memory), staging_(staging), cols_(job.cols) {}
+  __device__ __forceinline__ Bf16Row(const PhaseJob& job, std::byte* staging)
+      : c_(job), staging_(staging), cols_(job.cols) {}
 
-  // Calls take(piece, values) for each of this thread's pieces, inside the row or not.
+  // Calls take(piece, values) for each of this thread's pieces, inside the row or not. `stores`: this block stores what
+  // others read.
   template <class Take>
-  __device__ __forceinline__ void run(float (*scratch)[kWarp], const Take& take) {
+  __device__ __forceinline__ void run(bool stores, float (*scratch)[kWarp], const Take& take) {
     int sums = 0;
     const int steps = c_.steps;
 #pragma unroll 1
     for (int s = 0; s < steps; ++s) {
       const PhaseStep& step = c_.step[s];
       const PhaseStep::Op op = step.op;
-      if (op == PhaseStep::Op::Norm) {
-        norm(x_, step, scratch[sums++ % 2]);
+      if (op == PhaseStep::Op::Norm || op == PhaseStep::Op::AddNorm) {
+        const bool adds = op == PhaseStep::Op::AddNorm;
+        uint4 row[kPieces] = {};
+        each([&](int j, int column) { row[j] = adds ? staged(step.other_at, column) : x_[j]; });
+        norm(row, step, scratch[sums++ % 2]);
+        each([&](int j, int) { x_[j] = adds ? add_pairs(x_[j], row[j]) : row[j]; });
       } else if (op == PhaseStep::Op::Add) {
         each([&](int j, int column) { x_[j] = add_pairs(x_[j], staged(step.other_at, column)); });
-      } else if (op == PhaseStep::Op::AddNorm) {
-        uint4 other[kPieces] = {};
-        each([&](int j, int column) { other[j] = staged(step.other_at, column); });
-        norm(other, step, scratch[sums++ % 2]);
-        each([&](int j, int) { x_[j] = add_pairs(x_[j], other[j]); });
       } else {  // a product: with one number, or with a row of float32 weights
-        const float number = memory_.number(s);
+        const float number = step.value;
         const bool row = op == PhaseStep::Op::Mul && !step.one_number;
         each([&](int j, int column) {
           float x[kPiece], y[kPiece];
@@ -143,7 +128,8 @@ class Bf16Row {
           x_[j] = pack(x);
         });
       }
-      if (memory_.keeps(s)) each([&](int j, int column) { memory_.keep(s, column, x_[j]); });
+      if (stores && step.out)
+        each([&](int j, int column) { *reinterpret_cast<uint4*>(step.out + 2 * column) = x_[j]; });
     }
 #pragma unroll
     for (int j = 0; j < kPieces; ++j) {
@@ -156,11 +142,11 @@ class Bf16Row {
   // The row and the other operands that are no weights, all at once.
   __device__ __forceinline__ void load() {
     uint4 bits[PhaseJob::kMostOperands - 1][kPieces];
-    each([&](int j, int column) { x_[j] = memory_.operand(0, column); });
+    each([&](int j, int column) { x_[j] = *reinterpret_cast<const uint4*>(c_.operand[0] + 2 * column); });
 #pragma unroll
     for (int o = 1; o < PhaseJob::kMostOperands; ++o)
       if (o < c_.operands)
-        each([&](int j, int column) { bits[o - 1][j] = memory_.operand(o, column); });
+        each([&](int j, int column) { bits[o - 1][j] = *reinterpret_cast<const uint4*>(c_.operand[o] + 2 * column); });
 #pragma unroll
     for (int o = 1; o < PhaseJob::kMostOperands; ++o)
       if (o < c_.operands)
@@ -200,7 +186,6 @@ class Bf16Row {
   }
 
   const PhaseJob& c_;
-  const Memory memory_;
   std::byte* const staging_;
   const int cols_;
   uint4 x_[kPieces] = {};
@@ -209,9 +194,8 @@ class Bf16Row {
 // A row of any types.
 class AnyRow {
  public:
-  // `stores`: this block stores what others read.
-  __device__ __forceinline__ AnyRow(const PhaseJob& job, std::byte* staging, bool stores)
-      : c_(job), staging_(staging), cols_(job.cols), stores_(stores) {}
+  __device__ __forceinline__ AnyRow(const PhaseJob& job, std::byte* staging)
+      : c_(job), staging_(staging), cols_(job.cols) {}
 
   __device__ __forceinline__ void load() {
     for (int o = 0; o < c_.operands; ++o)
@@ -222,7 +206,7 @@ class AnyRow {
       });
   }
   template <class Take>
-  __device__ __forceinline__ void run(float (*scratch)[kWarp], const Take& take) {
+  __device__ __forceinline__ void run(bool stores, float (*scratch)[kWarp], const Take& take) {
     float x[kPhasePieces][kPiece] = {};
     each([&](int j, int column) { load_piece(staging_ + c_.operand_at[0], c_.x_type, column, x[j]); });
     int sums = 0;
@@ -250,7 +234,7 @@ class AnyRow {
           }
         });
       }
-      if (stores_ && step.out) each([&](int j, int column) { store_piece(step.out, step.type, column, x[j]); });
+      if (stores && step.out) each([&](int j, int column) { store_piece(step.out, step.type, column, x[j]); });
     }
     for (int j = 0; j < kPhasePieces; ++j) take(static_cast<int>(threadIdx.x) + j * kPhaseThreads, x[j]);
   }
@@ -280,7 +264,6 @@ class AnyRow {
   const PhaseJob& c_;
   std::byte* const staging_;
   const int cols_;
-  const bool stores_;
 };
 
 // What never changes, before the predecessor has ended: weights into shared memory, single numbers into the job there.

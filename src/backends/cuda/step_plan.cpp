@@ -21,11 +21,6 @@ std::vector<PlannedStep> plan_steps(const PlacedGraph& graph, size_t first, size
   std::vector<PlannedStep> steps;
   const Fusion fusion(graph, limits, scratch);
   for (size_t n = first; n < last;) {
-    if (FoundResident found = fusion.resident(n, last); found.nodes) {
-      steps.push_back({nullptr, static_cast<int>(found.nodes), std::move(found.program)});
-      n += found.nodes;
-      continue;
-    }
     if (Fused fused = fusion.at(n, last); fused.nodes) {
       steps.push_back({std::move(fused.launch), fused.nodes});
       n += static_cast<size_t>(fused.nodes);

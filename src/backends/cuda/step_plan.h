@@ -7,14 +7,12 @@
 
 #include "backends/backend.h"
 #include "backends/cuda/kernel.h"
-#include "backends/cuda/resident_plan.h"
 
 namespace g4::cuda {
 
 struct PlannedStep {
   std::function<void(const DeviceLimits& limits, cudaStream_t stream)> launch;
   int nodes = 1;
-  std::shared_ptr<ResidentProgram> resident = nullptr;  // instead of `launch`: it needs memory of its own first
 };
 
 // The kernel of an operation, nullptr where there is none.

@@ -14,6 +14,21 @@ struct WarpRows {
   std::byte* to[4];
 };
 
+// What becomes of a sum before it is rounded: nothing, or it is held to bounds; NaN stays.
+struct Unbounded {
+  __device__ __forceinline__ float operator()(float x) const { return x; }
+};
+struct Bounded {
+  float low, high;
+  __device__ __forceinline__ float operator()(float x) const {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+    asm("max.NaN.f32 %0, %0, %1;" : "+f"(x) : "f"(low));
+    asm("min.NaN.f32 %0, %0, %1;" : "+f"(x) : "f"(high));
+#endif
+    return x;
+  }
+};
+
 template <class T>
 __device__ __forceinline__ uint32_t packed(float a, float b) {
   alignas(4) const T pair[2] = {round_to<T>(a), round_to<T>(b)};
@@ -23,9 +38,10 @@ __device__ __forceinline__ uint32_t packed(float a, float b) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
 // Rows lane / 4 and lane / 4 + 8 are multiplied by `first` and `second`; columns from `columns` on are left out.
-template <class T, int kColumns>
+template <class T, int kColumns, class Hold = Unbounded>
 __device__ __forceinline__ void store_warp(const float (&sums)[kColumns / 2], float first, float second,
-                                           std::byte* staging, const WarpRows& rows, int columns) {
+                                           std::byte* staging, const WarpRows& rows, int columns,
+                                           const Hold& hold = {}) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp, put_row = lane / 8 % 2 * 8 + lane % 8, chunk = lane % 8;
   const uint32_t put = shared_address(staging) + put_row * 128;
 #pragma unroll
@@ -35,9 +51,9 @@ __device__ __forceinline__ void store_warp(const float (&sums)[kColumns / 2], fl
     for (int j = 0; j < 4; ++j) {
       if (begin + j * 16 >= kColumns) break;
       const float* s = sums + (begin + j * 16) / 2;
-      store_matrices(put + (((j * 2 + lane / 16) ^ (put_row & 7)) << 4), packed<T>(s[0] * first, s[1] * first),
-                     packed<T>(s[2] * second, s[3] * second), packed<T>(s[4] * first, s[5] * first),
-                     packed<T>(s[6] * second, s[7] * second));
+      const auto pair = [&](int i, float factor) { return packed<T>(hold(s[i] * factor), hold(s[i + 1] * factor)); };
+      store_matrices(put + (((j * 2 + lane / 16) ^ (put_row & 7)) << 4), pair(0, first), pair(2, second), pair(4, first),
+                     pair(6, second));
     }
     __syncwarp();
     const int at = begin + chunk * 8;

@@ -186,21 +186,23 @@ class WideBlock {
     });
   }
 
-  __device__ __forceinline__ void write(float (&sums)[S::kColumns / 2], int first_row, const RowTile& rows,
+  // Sums are only read: the tensor cores' registers may not change between products.
+  __device__ __forceinline__ void write(const float (&sums)[S::kColumns / 2], int first_row, const RowTile& rows,
                                         int column) const {
     const int thread = static_cast<int>(threadIdx.x) - 128, warp = thread / kWarp, lane = thread % kWarp;
-    if (c_.p.bounded) {
-#pragma unroll
-      for (float& x : sums) x = x < c_.p.low ? c_.p.low : x > c_.p.high ? c_.p.high : x;  // NaN stays
-    }
     WarpRows to;
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       const int row = first_row + warp % 4 * 16 + i * 4 + lane / 8;
       to.to[i] = row < rows.count ? c_.p.out_row(c_.order.row(rows.first + row)) + column * 2 : nullptr;
     }
-    store_warp<T, S::kColumns>(sums, c_.p.alpha, c_.p.alpha, staging_ + warp * kWarpStoreBytes, to,
-                               static_cast<int>(c_.p.n) - column);
+    std::byte* const staging = staging_ + warp * kWarpStoreBytes;
+    const int columns = static_cast<int>(c_.p.n) - column;
+    if constexpr (!S::kGather) {
+      if (c_.p.bounded)
+        return store_warp<T, S::kColumns>(sums, 1.0f, 1.0f, staging, to, columns, Bounded{c_.p.low, c_.p.high});
+    }
+    store_warp<T, S::kColumns>(sums, c_.p.alpha, c_.p.alpha, staging, to, columns);
   }
 
   const WideCall& c_;

@@ -13,7 +13,7 @@ namespace g4::cuda {
 inline constexpr int kChunk = 64;
 inline constexpr int kPartStep = 32;  // floats that a row of partial values is padded to: attention_merge.cuh
 
-struct alignas(16) AttentionCall {  // jobs that hold one are copied 16 bytes at a time
+struct AttentionCall {
   const std::byte *q, *k, *v;
   std::byte* out;
   const int32_t *positions, *last;  // last: nullptr where nobody sees ahead

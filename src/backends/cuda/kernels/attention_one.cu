@@ -55,26 +55,7 @@ void launch_type(const AttentionOneCall& call, const DeviceLimits& limits, cudaS
   return launch_shape<T, 512>(call, limits, stream);
 }
 
-}  // namespace
-
-bool attention_one_fits(const AttentionOne& call, const DeviceLimits& limits) {
-  const KernelTensor &q = call.q, &k = call.k_cache, &v = call.v_cache, &out = call.out;
-  const int64_t d = q.dim[2];
-  if (limits.architecture < 90 || limits.architecture >= 100 || !limits.counters || q.dim[0] != 1) return false;
-  if (q.dtype != DType::BF16 && q.dtype != DType::F16) return false;
-  if (k.dtype != q.dtype || v.dtype != q.dtype || out.dtype != q.dtype) return false;
-  if (d != 64 && d != 128 && d != 256 && d != 512) return false;
-  if (q.dim[1] / k.dim[1] > kTileRows || k.dim[1] > DeviceLimits::kCounters) return false;
-  if (k.dim[0] >= INT_MAX - kChunk || !aligned(q, 16) || !aligned(k, 16) || !aligned(v, 16) || !aligned(out, 16))
-    return false;
-  return d < 512 || limits.shared_bytes >= kAttentionOneBytes<Shape<__half, 512>>;
-}
-
-int64_t attention_one_workspace(const AttentionOne& call, const DeviceLimits& limits) {
-  const int clusters = clusters_of(call, limits);
-  return clusters == 1 ? 0 : call.k_cache.dim[1] * clusters * kTileRows * (call.q.dim[2] + 2) * 4;
-}
-
+// Its tensors; without what its kernels leave for each other.
 AttentionCall attention_of(const AttentionOne& one) {
   const KernelTensor &q = one.q, &k = one.k_cache, &v = one.v_cache, &out = one.out;
   AttentionCall c{};
@@ -94,6 +75,27 @@ AttentionCall attention_of(const AttentionOne& one) {
   c.scale = one.scale;
   c.q_type = q.dtype, c.out_type = out.dtype;
   return c;
+}
+
+}  // namespace
+
+bool attention_one_fits(const AttentionOne& call, const DeviceLimits& limits) {
+  const KernelTensor &q = call.q, &k = call.k_cache, &v = call.v_cache, &out = call.out;
+  const int64_t d = q.dim[2];
+  if (limits.architecture < 90 || limits.architecture >= 100 || !limits.counters || q.dim[0] != 1) return false;
+  if (q.dtype != DType::BF16 && q.dtype != DType::F16) return false;
+  if (k.dtype != q.dtype || v.dtype != q.dtype || out.dtype != q.dtype) return false;
+  if (call.raw_queries && call.inner != DType::F32 && call.inner != q.dtype) return false;
+  if (d != 64 && d != 128 && d != 256 && d != 512) return false;
+  if (q.dim[1] / k.dim[1] > kTileRows || k.dim[1] > DeviceLimits::kCounters) return false;
+  if (k.dim[0] >= INT_MAX - kChunk || !aligned(q, 16) || !aligned(k, 16) || !aligned(v, 16) || !aligned(out, 16))
+    return false;
+  return d < 512 || limits.shared_bytes >= kAttentionOneBytes<Shape<__half, 512>>;
+}
+
+int64_t attention_one_workspace(const AttentionOne& call, const DeviceLimits& limits) {
+  const int clusters = clusters_of(call, limits);
+  return clusters == 1 ? 0 : call.k_cache.dim[1] * clusters * kTileRows * (call.q.dim[2] + 2) * 4;
 }
 
 void launch_attention_one(const AttentionOne& one, const DeviceLimits& limits, std::byte* scratch,

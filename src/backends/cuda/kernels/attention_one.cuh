@@ -26,8 +26,8 @@ struct AttentionOneCall {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
 
 template <class S>
-class AttentionOneTile : AttentionToken<S, AttentionOne> {
-  using Base = AttentionToken<S, AttentionOne>;
+class AttentionOneTile : AttentionToken<S> {
+  using Base = AttentionToken<S>;
   using typename Base::Chunks;
   using typename Base::Pieces;
   using typename Base::T;

@@ -3,7 +3,6 @@
 #pragma once
 
 #include "backends/cuda/kernel.h"
-#include "backends/cuda/kernels/attention_call.h"
 
 namespace g4::cuda {
 
@@ -27,8 +26,6 @@ struct AttentionOne {
 
 // Whether this device runs such a call; looks at types and shapes, and at addresses that are known.
 bool attention_one_fits(const AttentionOne& call, const DeviceLimits& limits);
-// Its tensors; without what its kernels leave for each other.
-AttentionCall attention_of(const AttentionOne& one);
 int64_t attention_one_workspace(const AttentionOne& call, const DeviceLimits& limits);
 void launch_attention_one(const AttentionOne& call, const DeviceLimits& limits, std::byte* scratch,
                           cudaStream_t stream);

@@ -50,7 +50,7 @@ struct TileRows {
   const int lane = threadIdx.x % kWarp;
   const int row_tile = threadIdx.x / kWarp / S::kWarps;
   const int warp = threadIdx.x / kWarp % S::kWarps;  // of the row tile
-  const int kv_head;
+  const int kv_head = blockIdx.y;
   const int first_row;  // the last rows first: their positions are usually the highest and take the longest
   std::byte* const shared;
 
@@ -60,10 +60,7 @@ struct TileRows {
   Sight any, all;
 
   __device__ __forceinline__ TileRows(const AttentionCall& call, std::byte* memory)
-      : TileRows(call, memory, static_cast<int>(blockIdx.y),
-                 static_cast<int>((gridDim.x - 1 - blockIdx.x) / call.n_splits) * S::kRows) {}
-  __device__ __forceinline__ TileRows(const AttentionCall& call, std::byte* memory, int head, int row)
-      : c(call), kv_head(head), first_row(row), shared(memory) {
+      : c(call), first_row(static_cast<int>((gridDim.x - 1 - blockIdx.x) / call.n_splits) * S::kRows), shared(memory) {
     int ranges[4] = {INT_MAX, -1, 0, INT_MAX};  // lowest low, highest high; highest low, lowest high
 #pragma unroll
     for (int i = 0; i < 2; ++i) {

@@ -46,9 +46,7 @@ struct AttentionTile : TileRows<S> {
   float top[2] = {-INFINITY, -INFINITY}, sum[2] = {0, 0};
   float total[kSplit ? 1 : S::kColumnTiles][4] = {};
 
-  template <class... Place>
-  __device__ __forceinline__ AttentionTile(const AttentionCall& call, std::byte* memory, Place... place)
-      : Rows(call, memory, place...) {}
+  __device__ __forceinline__ AttentionTile(const AttentionCall& call, std::byte* memory) : Rows(call, memory) {}
 
   // --- the two products ---
 

@@ -2,6 +2,7 @@
 // shared memory and into the cache; and its way through neighbouring chunks of keys.
 #pragma once
 
+#include "backends/cuda/kernels/attention_one.h"
 #include "backends/cuda/kernels/attention_tile.cuh"
 #include "backends/cuda/kernels/rows.cuh"
 
@@ -9,8 +10,7 @@ namespace g4::cuda {
 
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
 
-// `Token`: weights of the norms, eps, the rope's row, by these names: AttentionOne, or a resident kernel's.
-template <class S, class Token>
+template <class S>
 class AttentionToken : protected AttentionTile<S, false> {
  protected:
   using Base = AttentionTile<S, false>;
@@ -28,10 +28,8 @@ class AttentionToken : protected AttentionTile<S, false> {
   static constexpr DType kType = std::is_same_v<T, __half> ? DType::F16 : DType::BF16;
   using Pieces = float[kLanePieces][kPiece];  // of a row, a lane's
 
-  template <class... Place>
-  __device__ __forceinline__ AttentionToken(const AttentionCall& call, const Token& token, std::byte* memory,
-                                            Place... place)
-      : Base(call, memory, place...), token_(token) {}
+  __device__ __forceinline__ AttentionToken(const AttentionCall& call, const AttentionOne& token, std::byte* memory)
+      : Base(call, memory), token_(token) {}
 
   // Chunks [first, first + count): tile 2 i holds the keys of the i-th and tile 2 i + 1 its values.
   struct Chunks {
@@ -111,25 +109,24 @@ class AttentionToken : protected AttentionTile<S, false> {
     for (int row = warp; row < rows; row += S::kWarps) {
       Pieces x;
       const int which = row - c.group;
-      if (which < 0) {
-        if (!turns) {
-          copy_row(c.q + (kv_head * c.group + row) * c.q_head,
-                   [&](int piece) { return shared + tile_offset<S>(row, piece); });
-          continue;
-        }
-        load(-1, row, x);
-        norm(x, q_weight, token_.q_eps);
-        turn(x, cosine, sine);
-      } else if (own) {
-        load(which, 0, x);
-        Pieces weight;
-        load_weight(which ? nullptr : token_.k_weight, weight);
-        norm(x, weight, which ? token_.v_eps : token_.k_eps);
-        if (!which) turn(x, cosine, sine);
-      } else {
-        copy_row(cache_row(which), [&](int piece) { return own_row(which) + piece * 16; });
+      if (which < 0 ? !turns : !own) {
+        copy_row(which < 0 ? c.q + (kv_head * c.group + row) * c.q_head : cache_row(which), [&](int piece) {
+          return which < 0 ? shared + tile_offset<S>(row, piece) : own_row(which) + piece * 16;
+        });
         continue;
       }
+      load(max(which, -1), which < 0 ? row : 0, x);
+      Pieces weight;
+      if (which < 0) {
+#pragma unroll
+        for (int j = 0; j < kLanePieces; ++j)
+#pragma unroll
+          for (int i = 0; i < kPiece; ++i) weight[j][i] = q_weight[j][i];
+      } else {
+        load_weight(which ? nullptr : token_.k_weight, weight);
+      }
+      norm(x, weight, which < 0 ? token_.q_eps : which ? token_.v_eps : token_.k_eps);
+      if (which < 1) turn(x, cosine, sine);
 #pragma unroll
       for (int j = 0; j < kLanePieces; ++j) {
         const int piece = lane + j * kWarp;
@@ -207,9 +204,10 @@ class AttentionToken : protected AttentionTile<S, false> {
 #pragma unroll
       for (int i = 0; i < kPiece; ++i) x[j][i] = rounded<T>(__fmul_rn(__fmul_rn(x[j][i], factor), w[j][i]));
   }
+  __device__ __forceinline__ static float inner(bool rounds, float x) { return rounds ? rounded<T>(x) : x; }
   // A piece's partner lies half a head away: in another lane, or in this lane's other piece.
   __device__ __forceinline__ void turn(Pieces& x, const Pieces& cosine, const Pieces& sine) const {
-    const DType inner = token_.inner;
+    const bool rounds = token_.inner == kType;  // else float32: attention_one_fits
     Pieces turned;
 #pragma unroll
     for (int j = 0; j < kLanePieces; ++j) {
@@ -218,8 +216,8 @@ class AttentionToken : protected AttentionTile<S, false> {
       for (int i = 0; i < kPiece; ++i) {
         const float partner =
             kLanePieces > 1 ? x[kLanePieces - 1 - j][i] : __shfl_xor_sync(kAllLanes, x[j][i], kPieces / 2 % kWarp);
-        const float direct = rounded(inner, __fmul_rn(x[j][i], cosine[j][i]));
-        const float crossed = rounded(inner, __fmul_rn(partner, sine[j][i]));
+        const float direct = inner(rounds, __fmul_rn(x[j][i], cosine[j][i]));
+        const float crossed = inner(rounds, __fmul_rn(partner, sine[j][i]));
         turned[j][i] = low ? __fsub_rn(direct, crossed) : __fadd_rn(direct, crossed);
       }
     }
@@ -229,7 +227,7 @@ class AttentionToken : protected AttentionTile<S, false> {
       for (int i = 0; i < kPiece; ++i) x[j][i] = rounded<T>(turned[j][i]);
   }
 
-  const Token& token_;
+  const AttentionOne& token_;
 };
 
 #endif
