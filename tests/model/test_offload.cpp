@@ -185,7 +185,8 @@ TEST(a_card_without_kernels_for_media) {
   CHECK_EQ(warnings.lines.size(), 1u);
   CHECK_EQ(last_place(kind, options_with("auto")).device, "card");
   some.device = "card";
-  CHECK_THROWS(engine(kind, some), DeviceError, "[media] card takes no images and no audio in these formats; the CPU does");
+  CHECK_THROWS(engine(kind, some), DeviceError,
+               "[media] card takes no images and no audio in these formats; the CPU does");
   some = options_of({{"cpu", 3}, {"card", 3}});
   some.max_media_span = 20;
   CHECK_THROWS(engine(kind, some), DeviceError, "[media] card");

@@ -203,7 +203,8 @@ int64_t workspace(const Call& call) {
   const AttentionCall c = attention_call(call);
   const int64_t parts = may_split(c) ? part_bytes(c) : 0;
   const AttentionOne one = one_token(call);
-  return call.n_in == 4 && attention_one_fits(one, *call.limits) ? std::max(parts, attention_one_workspace(one, *call.limits)) : parts;
+  if (call.n_in > 4 || !attention_one_fits(one, *call.limits)) return parts;
+  return std::max(parts, attention_one_workspace(one, *call.limits));
 }
 
 void launch(const Call& call) {

@@ -1,5 +1,6 @@
-// conv2d: see ops/conv2d.h. A block has 32 pixels by 32 outputs: lanes run over the outputs, a warp has four pixels. The
-// weights of a few channels at a time lie in shared memory; pixels come through the caches, one load for a whole warp.
+// conv2d: see ops/conv2d.h. A block has 32 pixels by 32 outputs: lanes run over the outputs, a warp has four pixels.
+// The weights of a few channels at a time lie in shared memory; pixels come through the caches, one load for a whole
+// warp.
 #include "backends/cuda/kernels/elementwise.cuh"
 
 namespace g4::cuda {

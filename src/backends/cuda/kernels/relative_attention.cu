@@ -1,5 +1,5 @@
-// relative_attention: see ops/relative_attention.h. A warp has one row of one head: content and position meet in one dot
-// product per pair, q' . (k_scale k + r), and a window is short enough for a plain softmax.
+// relative_attention: see ops/relative_attention.h. A warp has one row of one head: content and position meet in one
+// dot product per pair, q' . (k_scale k + r), and a window is short enough for a plain softmax.
 #include "backends/cuda/kernels/rows.cuh"
 #include "backends/cuda/launch.h"
 #include "ops/relative_attention.h"
