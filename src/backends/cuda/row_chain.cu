@@ -6,7 +6,6 @@ namespace {
 
 constexpr int64_t kManyHeads = 1024;
 constexpr int kHeadThreads = 256;
-constexpr int kNarrowLanes = 8;  // of heads up to 64
 
 __device__ __forceinline__ const std::byte* row_of(const RowOperand& t, int64_t row) {
   return t.data + row * t.row_stride;
@@ -142,16 +141,13 @@ ChainKernel known_kernel(const RowChain& c) {
 }
 
 // A thread holds a piece of a head; its partner half a part away comes through shared memory.
-// kLanes: threads of a head; 0: the whole block.
-template <int kLanes>
+template <bool kWholeBlock>
 __global__ void __launch_bounds__(kWarp* kWarp) norm_rope(const __grid_constant__ NormRope c, int rows_a_block) {
-  constexpr bool kWholeBlock = kLanes == 0;
-  constexpr int kOwn = kWholeBlock ? 1 : kLanes;
   __shared__ float scratch[kWarp];
   __shared__ float heads[NormRope::kMostColumns];
   release_successor();
-  const int lane = static_cast<int>(kWholeBlock ? threadIdx.x : threadIdx.x % kOwn);
-  const int slot = kWholeBlock ? 0 : static_cast<int>(threadIdx.x / kOwn);
+  const int lane = static_cast<int>(kWholeBlock ? threadIdx.x : threadIdx.x % kWarp);
+  const int slot = kWholeBlock ? 0 : static_cast<int>(threadIdx.x / kWarp);
   const int cols = static_cast<int>(c.cols), column = lane * kPiece, width = cols / c.parts, half = width / 2;
   const int part = column / width, in_part = column - part * width;
   const int64_t row = static_cast<int64_t>(blockIdx.x) * rows_a_block + slot;
@@ -167,11 +163,7 @@ __global__ void __launch_bounds__(kWarp* kWarp) norm_rope(const __grid_constant_
     load_piece(turn, c.table.dtype, pair, cosine);
     load_piece(turn, c.table.dtype, half + pair, sine);
   }
-  float sum = squares(x);
-  if constexpr (kWholeBlock)
-    sum = block_sum(sum, scratch);
-  else
-    sum = warp_sum<kLanes>(sum);
+  const float sum = kWholeBlock ? block_sum(squares(x), scratch) : warp_sum(squares(x));
   normalize(x, sum, c.cols, c.eps, w);
   float* head = heads + slot * cols;
 #pragma unroll
@@ -276,14 +268,10 @@ void launch_norm_rope(const NormRope& call, const DeviceLimits& limits, cudaStre
   if (many && call.cols == 512 && call.parts == 1)
     return call.heads % 2 == 0 ? launch_heads<2, 2>(call, limits, stream) : launch_heads<2, 1>(call, limits, stream);
   const bool whole_block = call.cols >= NormRope::kLeastColumns;
-  const bool narrow = call.cols <= kNarrowLanes * kPiece;
-  const int rows_a_block = whole_block ? 1 : narrow ? 4 * kWarp / kNarrowLanes : 4;
-  launch_overlapped(whole_block ? norm_rope<0>
-                    : narrow    ? norm_rope<kNarrowLanes>
-                                : norm_rope<kWarp>,
-                    limits.architecture, blocks_for(call.rows, rows_a_block),
-                    whole_block ? threads_of(call.cols) : 4 * kWarp, 0, stream, "rms_norm and rope", call,
-                    rows_a_block);
+  const int rows_a_block = whole_block ? 1 : 4;
+  launch_overlapped(whole_block ? norm_rope<true> : norm_rope<false>, limits.architecture,
+                    blocks_for(call.rows, rows_a_block), whole_block ? threads_of(call.cols) : 4 * kWarp, 0, stream,
+                    "rms_norm and rope", call, rows_a_block);
 }
 
 }  // namespace g4::cuda

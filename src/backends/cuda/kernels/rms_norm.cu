@@ -1,6 +1,5 @@
-// rms_norm: see ops/rms_norm.h. A row is a warp's or, from kWarpColumns on, a block's; many short rows share warps. A
-// thread's first piece of the row and of the weight stays in registers; rows longer than a piece a thread are read
-// twice.
+// rms_norm: see ops/rms_norm.h. A row is a warp's or, from kWarpColumns on, a block's. A thread's first piece of the
+// row and of the weight stays in registers; rows longer than a piece a thread are read twice.
 #include "backends/cuda/kernels/rows.cuh"
 #include "ops/rms_norm.h"
 
@@ -9,18 +8,16 @@ namespace g4::cuda {
 namespace {
 
 constexpr int64_t kWarpColumns = 512;
-constexpr int kWarpRows = 4;     // rows of a block whose rows are warps'
-constexpr int kNarrowLanes = 8;  // of short rows: a piece each
-constexpr int64_t kManyRows = 1024;
+constexpr int kWarpRows = 4;  // rows of a block whose rows are warps'
 
-// The sum over a whole row, known to all of its threads. kLanes: threads of a row; 0: the whole block.
-template <int kLanes>
+// The sum over a whole row, known to all of its threads.
+template <bool kWholeBlock>
 __device__ __forceinline__ float row_sum(float x) {
-  if constexpr (kLanes == 0) {
+  if constexpr (kWholeBlock) {
     __shared__ float scratch[kWarp];
     return block_sum(x, scratch);
   } else {
-    return warp_sum<kLanes>(x);
+    return warp_sum(x);
   }
 }
 
@@ -48,22 +45,17 @@ __device__ __forceinline__ void load_weight(const std::byte* weight, int64_t col
   for (int i = 0; i < N; ++i) w[i] = 1.0f;
 }
 
-template <int N, int kLanes>
+template <int N, bool kWholeBlock>
 __global__ void __launch_bounds__(1024)
     rms_norm_kernel_of(const __grid_constant__ KernelTensor x, const std::byte* weight,
                        const __grid_constant__ KernelTensor out, float eps) {
   take_turn();
-  constexpr bool kWholeBlock = kLanes == 0;
-  constexpr int kOwn = kWholeBlock ? 1 : kLanes;
-  const int64_t row =
-      kWholeBlock ? blockIdx.x : static_cast<int64_t>(blockIdx.x) * (kWarpRows * kWarp / kOwn) + threadIdx.x / kOwn;
-  constexpr bool kShared = kOwn > 1 && kOwn < kWarp;  // a warp's rows may end before it does
-  if (!kShared && row >= out.rows) return;            // a whole warp's, or nobody's
-  const bool live = !kShared || row < out.rows;
-  const std::byte* from = x.row(live ? row : 0);
-  std::byte* to = out.row(live ? row : 0);
-  const int64_t step = (kWholeBlock ? blockDim.x : kOwn) * N;
-  const int64_t first = live ? (kWholeBlock ? threadIdx.x : threadIdx.x % kOwn) * N : out.cols;
+  const int64_t row = kWholeBlock ? blockIdx.x : static_cast<int64_t>(blockIdx.x) * kWarpRows + threadIdx.x / kWarp;
+  if (row >= out.rows) return;  // a whole warp's, or nobody's
+  const std::byte* from = x.row(row);
+  std::byte* to = out.row(row);
+  const int64_t step = (kWholeBlock ? blockDim.x : kWarp) * N;
+  const int64_t first = (kWholeBlock ? threadIdx.x : threadIdx.x % kWarp) * N;
   float mine[N] = {}, w[N] = {};
   if (first < out.cols) {
     load_piece(from, x.dtype, first, mine);
@@ -75,7 +67,7 @@ __global__ void __launch_bounds__(1024)
     load_piece(from, x.dtype, c, more);
     sum += squares(more);
   }
-  const float mean = row_sum<kLanes>(sum) / static_cast<float>(out.cols);
+  const float mean = row_sum<kWholeBlock>(sum) / static_cast<float>(out.cols);
   const float factor = 1.0f / sqrtf(mean + eps);
   if (first < out.cols) scale_and_store(mine, factor, w, to, out.dtype, first);
   for (int64_t c = first + step; c < out.cols; c += step) {
@@ -97,13 +89,9 @@ void launch_pieces(const Call& call, const std::byte* weight) {
   const bool whole_block = out.cols >= kWarpColumns;
   const int64_t warps = (out.cols + N * kWarp - 1) / (N * kWarp);
   const int64_t threads = whole_block ? (warps < 32 ? warps : 32) * kWarp : kWarpRows * kWarp;
-  const bool narrow = N * kNarrowLanes >= out.cols && out.rows >= kManyRows;
-  const int64_t rows_a_block = whole_block ? 1 : narrow ? kWarpRows * kWarp / kNarrowLanes : kWarpRows;
-  launch_overlapped(whole_block ? rms_norm_kernel_of<N, 0>
-                    : narrow    ? rms_norm_kernel_of<N, kNarrowLanes>
-                                : rms_norm_kernel_of<N, kWarp>,
-                    call.limits->architecture, blocks_for(out.rows, rows_a_block), static_cast<unsigned>(threads), 0,
-                    call.stream, "rms_norm", x, weight, out, eps);
+  const unsigned blocks = whole_block ? blocks_for(out.rows, 1) : blocks_for(out.rows, kWarpRows);
+  launch_overlapped(whole_block ? rms_norm_kernel_of<N, true> : rms_norm_kernel_of<N, false>, call.limits->architecture,
+                    blocks, static_cast<unsigned>(threads), 0, call.stream, "rms_norm", x, weight, out, eps);
 }
 
 void launch(const Call& call) {
