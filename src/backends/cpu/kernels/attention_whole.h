@@ -7,10 +7,9 @@
 // a shuffle. Rows of d elements are padded with zeros to whole tiles. A value that is not finite makes its column NaN.
 #pragma once
 
+#include "backends/cpu/kernels/attention_tile.h"
 #include "backends/cpu/kernels/attention_vectors.h"
 #include "backends/cpu/kernels/matrix_tiles.h"
-#include "backends/cpu/kernels/rows.h"
-#include "ops/attention.h"
 
 namespace g4::G4_ISA_NAMESPACE {
 
@@ -60,7 +59,7 @@ class WholeAttention {
     std::byte* queries;
     float* scores;
     float* sums;
-    float top[kRows];
+    float top[kRows];   // the largest scores, times the scale and log2(e)
     Vec weight[kRows];  // sums of exponentials, lane by lane
   };
 
@@ -121,8 +120,11 @@ class WholeAttention {
     const TileScope tiles;
     for (int64_t key = 0; key < keys_; key += kBlock) {
       const int64_t count = keys_ - key < kBlock ? keys_ - key : kBlock;
-      for (int64_t j = 0; j < count; j += 32) score(w, head, key + j, w.scores + j);
-      for (int64_t r = 0; r < kRows; ++r) weigh(w, r, count, slots_ - key);
+      if (key_width_ == 64)
+        score_narrow(w, head, key, count);
+      else
+        for (int64_t j = 0; j < count; j += 32) score(w, head, key + j, w.scores + j);
+      weigh(w, count, slots_ - key);
       for (int64_t r = 0; r < kRows; r += 16)
         for (int64_t i = 0; i < value_width_; i += 64) {
           const int64_t left = (value_width_ - i) / 16;
@@ -165,26 +167,60 @@ class WholeAttention {
     tile_store<3>(out + 16 * kScoreStride + 16, kScoreStride * 4);
   }
 
-  // The scores of a row, of which `seen` are of keys, become exponentials against the largest so far. Powers of 2: the
-  // product with log2(e) is exact inside the fused operation, and what the shift's rounding leaves is the same for all.
-  void weigh(Work& w, int64_t r, int64_t count, int64_t seen) const {
-    float* row = w.scores + r * kScoreStride;
-    const float lowest = -__builtin_inff();
-    for (int64_t j = seen; j < count; ++j) row[j] = lowest;
-    Vec tops[2] = {splat(lowest), splat(lowest)};
-    for (int64_t j = 0; j < count; j += 32)
-      for (int i = 0; i < 2; ++i) tops[i] = larger(load(row + j + 16 * i), tops[i]);
-    const float scale = static_cast<const AttentionParams*>(call_.params)->scale * kLog2E;
-    const float top = largest(larger(tops[0], tops[1])) * scale;
-    if (top > w.top[r]) {
-      const Vec decay = exp2_of_falling(splat(w.top[r] - top));
-      w.weight[r] *= decay;
-      float* sums = w.sums + r * value_width_;
-      for (int64_t i = 0; i < value_width_; i += kLanes) store(sums + i, load(sums + i) * decay);
-      w.top[r] = top;
+  // A block, the queries of 64 elements staying in their tiles.
+  void score_narrow(const Work& w, int64_t head, int64_t key, int64_t count) const {
+    tile_load<4>(w.queries, 128);
+    tile_load<5>(w.queries + 64, 128);
+    tile_load<6>(w.queries + 16 * 128, 128);
+    tile_load<7>(w.queries + 16 * 128 + 64, 128);
+    const std::byte* keys = key_tile(head, key, 0);
+    for (int64_t j = 0; j < count; j += 16, keys += 2 * kTileBytes) {
+      tile_zero<0>();
+      tile_zero<1>();
+      tile_load<2>(keys);
+      tile_dot<0, 4, 2>();
+      tile_dot<1, 6, 2>();
+      tile_load<3>(keys + kTileBytes);
+      tile_dot<0, 5, 3>();
+      tile_dot<1, 7, 3>();
+      tile_store<0>(w.scores + j, kScoreStride * 4);
+      tile_store<1>(w.scores + 16 * kScoreStride + j, kScoreStride * 4);
     }
-    const Vec factor = splat(scale), shift = splat(w.top[r] == lowest ? 0.0f : -w.top[r]);
-    Vec sum = w.weight[r];
+  }
+
+  // The scores of a block, of which `seen` columns are of keys, become exponentials against each row's largest so far.
+  // Powers of 2: the product with log2(e) is exact inside the fused operation, and what the shift's rounding leaves is
+  // the same for all.
+  void weigh(Work& w, int64_t count, int64_t seen) const {
+    const float lowest = -__builtin_inff();
+    const Vec factor = splat(static_cast<const AttentionParams*>(call_.params)->scale * kLog2E);
+    alignas(64) float tops[kRows], decays[kRows];
+    for (int64_t r = 0; r < kRows; ++r) {
+      float* row = w.scores + r * kScoreStride;
+      for (int64_t j = seen; j < count; ++j) row[j] = lowest;
+      Vec top[2] = {splat(lowest), splat(lowest)};
+      for (int64_t j = 0; j < count; j += 32)
+        for (int i = 0; i < 2; ++i) top[i] = larger(load(row + j + 16 * i), top[i]);
+      tops[r] = largest(larger(top[0], top[1]));
+    }
+    for (int64_t r = 0; r < kRows; r += kLanes) {
+      const Vec before = load(w.top + r), top = larger(load(tops + r) * factor, before);
+      store(decays + r, select(top == before, splat(1.0f), exp2_of_falling(before - top)));
+      store(w.top + r, top);
+    }
+    for (int64_t r = 0; r < kRows; ++r) {
+      if (decays[r] != 1.0f) {
+        w.weight[r] *= splat(decays[r]);
+        scale_row(w.sums + r * value_width_, decays[r], value_width_);
+      }
+      const Vec shift = splat(w.top[r] == lowest ? 0.0f : -w.top[r]);
+      w.weight[r] += weigh_row(w.scores + r * kScoreStride, count, factor, shift);
+    }
+  }
+
+  // 2^(factor x + shift) as two bfloat16 each, and their sums.
+  static G4_INLINE Vec weigh_row(float* row, int64_t count, Vec factor, Vec shift) {
+    Vec sum = {};
     for (int64_t j = 0; j < count; j += 32) {
       IVec high[2], low[2];
       for (int i = 0; i < 2; ++i) {
@@ -196,7 +232,7 @@ class WholeAttention {
       store_vector(row + j, upper_halves(high[0], high[1]));
       store_vector(row + j + 16, upper_halves(low[0], low[1]));
     }
-    w.weight[r] = sum;
+    return sum;
   }
 
   // Sums of 16 rows += exponentials times kTiles tiles of values from element i on.

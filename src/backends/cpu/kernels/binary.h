@@ -24,7 +24,7 @@ static G4_INLINE void binary_launch(const CpuCall& call, const F& f) {
       const std::byte *left = element(a, r, begin), *right = element(b, one_row ? 0 : r, begin);
       std::byte* to = element(out, r, begin);
       for (int64_t i = 0; i < n; i += kLanes)
-        store_halves(to + i * 2, f(load_halves(left + i * 2), load_halves(right + i * 2)));
+        write_halves(to + i * 2, f(read_halves(left + i * 2), read_halves(right + i * 2)));
       return;
     }
     float* second = buffer + n;

@@ -22,7 +22,7 @@ static void launch(const CpuCall& call) {
       std::byte* to = element(out, r, begin);
       const Vec factor = splat(p.factor);
       for (int64_t i = 0; i < n; i += kLanes)
-        store_halves(to + i * 2, round_halves(gelu(load_halves(left + i * 2))) * load_halves(right + i * 2) * factor);
+        write_halves(to + i * 2, round_halves(gelu(read_halves(left + i * 2))) * read_halves(right + i * 2) * factor);
       return;
     }
     float* other = buffer + n;

@@ -9,7 +9,7 @@ namespace g4::G4_ISA_NAMESPACE {
 // Whether rows of n elements consist of whole vectors.
 static G4_INLINE bool whole_vectors(int64_t n) { return n % kLanes == 0; }
 
-static G4_INLINE Vec load_halves(const std::byte* p) {
+static G4_INLINE Vec read_halves(const std::byte* p) {
 #if defined(__AVX512F__)
   __m256i halves;
   __builtin_memcpy(&halves, p, sizeof halves);
@@ -32,7 +32,7 @@ static G4_INLINE UVec upper_rounded(Vec v) {
 
 static G4_INLINE Vec round_halves(Vec v) { return (Vec)(upper_rounded(v) & 0xffff0000u); }
 
-static G4_INLINE void store_halves(std::byte* p, Vec v) {
+static G4_INLINE void write_halves(std::byte* p, Vec v) {
   const UVec bits = upper_rounded(v) >> 16;
 #if defined(__AVX512F__)
   const __m256i halves = _mm512_maskz_cvtepi32_epi16(0xffff, (__m512i)bits);

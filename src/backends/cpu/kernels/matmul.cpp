@@ -2,6 +2,7 @@
 // each task computes a block of output columns for all tokens.
 #include "ops/matmul.h"
 
+#include "backends/cpu/kernels/halves.h"
 #include "backends/cpu/kernels/tile_product.h"
 #include "backends/cpu/kernels/weight_product.h"
 
@@ -19,6 +20,17 @@ static G4_INLINE void store_result(const CpuCall& call, float* result, int64_t s
   const MatmulParams& p = params_of(call);
   const Vec alpha = splat(p.alpha), low = splat(p.output.low), high = splat(p.output.high);
   const bool as_it_is = p.alpha == 1.0f && p.output.low == -__builtin_inff() && p.output.high == __builtin_inff();
+  if (out.dtype == DType::BF16 && whole_vectors(columns)) {
+    for (int64_t t = 0; t < tokens; ++t) {
+      const float* row = result + t * stride;
+      std::byte* to = element(out, token + t, first);
+      for (int64_t i = 0; i < columns; i += kLanes) {
+        const Vec v = load(row + i);
+        write_halves(to + i * 2, as_it_is ? v : hold(v * alpha, low, high));
+      }
+    }
+    return;
+  }
   for (int64_t t = 0; t < tokens; ++t) {
     float* row = result + t * stride;
     if (!as_it_is) map(row, columns, [&](Vec v) { return hold(v * alpha, low, high); });

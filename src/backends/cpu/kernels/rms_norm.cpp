@@ -20,14 +20,14 @@ static G4_INLINE float factor_of(float squares, int64_t n, float eps) {
 static void norm_halves(const std::byte* x, const float* weight, int64_t n, float eps, float* buffer, std::byte* out) {
   Vec lanes = {};
   for (int64_t i = 0; i < n; i += kLanes) {
-    const Vec v = load_halves(x + i * 2);
+    const Vec v = read_halves(x + i * 2);
     lanes = fma(v, v, lanes);
     store(buffer + i, v);
   }
   const Vec factor = splat(factor_of(reduce_add(lanes), n, eps));
   for (int64_t i = 0; i < n; i += kLanes) {
     const Vec v = load(buffer + i) * factor;
-    store_halves(out + i * 2, weight ? v * load(weight + i) : v);
+    write_halves(out + i * 2, weight ? v * load(weight + i) : v);
   }
 }
 

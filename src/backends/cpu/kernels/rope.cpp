@@ -30,9 +30,9 @@ static void turn_halves(const std::byte* values, const float* table, int64_t n, 
   const int64_t half = n / 2;
   for (int64_t i = 0; i < half; i += kLanes) {
     const Vec cosine = load(table + i), sine = load(table + half + i);
-    const Vec a = load_halves(values + i * 2), b = load_halves(values + (half + i) * 2);
-    store_halves(out + i * 2, round_halves(a * cosine) - round_halves(b * sine));
-    store_halves(out + (half + i) * 2, round_halves(b * cosine) + round_halves(a * sine));
+    const Vec a = read_halves(values + i * 2), b = read_halves(values + (half + i) * 2);
+    write_halves(out + i * 2, round_halves(a * cosine) - round_halves(b * sine));
+    write_halves(out + (half + i) * 2, round_halves(b * cosine) + round_halves(a * sine));
   }
 }
 

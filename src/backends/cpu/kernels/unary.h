@@ -20,7 +20,7 @@ static G4_INLINE void unary_launch(const CpuCall& call, const F& f) {
     if (halves) {
       const std::byte* from = element(x, r, begin);
       std::byte* to = element(out, r, begin);
-      for (int64_t i = 0; i < n; i += kLanes) store_halves(to + i * 2, f(load_halves(from + i * 2)));
+      for (int64_t i = 0; i < n; i += kLanes) write_halves(to + i * 2, f(read_halves(from + i * 2)));
       return;
     }
     load_floats(element(x, r, begin), x.dtype, buffer, n);
