@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "base/half.h"
+
 namespace g4 {
 
 std::vector<float> float_values(const GgufTensor& tensor, int64_t count) {
@@ -27,7 +29,7 @@ Tensor Weights::load(const std::string& name, int place) {
   return load(name, place, entry->second.use);
 }
 
-Tensor Weights::load(const std::string& name, int place, WeightUse use) {
+Tensor Weights::load(const std::string& name, int place, WeightUse use, bool narrow) {
   const auto entry = table_.find(name);
   G4_CHECK(entry != table_.end(), name);
   const TensorSpec& spec = entry->second;
@@ -43,14 +45,26 @@ Tensor Weights::load(const std::string& name, int place, WeightUse use) {
   if (spec.use == WeightUse::Vector)
     for (float x : float_values(*tensor, spec.shape.elements()))
       if (!std::isfinite(x)) fail<ModelError>("weights", name, ": holds a value that is not finite");
-  DeviceWeights imported = import_({tensor->dtype, spec.shape, use, tensor->data, file_, true, place});
+  HostWeights weights{tensor->dtype, spec.shape, use, tensor->data, file_, true, place};
+  if (narrow && tensor->dtype == DType::F32) {
+    const std::vector<float> values = float_values(*tensor, spec.shape.elements());
+    if (std::all_of(values.begin(), values.end(), [](float x) { return round_bf16(x) == x; })) {
+      const auto halves = std::make_shared<std::vector<bf16>>();
+      for (float x : values) halves->push_back(to_bf16(x));
+      weights.dtype = DType::BF16;
+      weights.bytes = std::as_bytes(std::span<const bf16>(*halves));
+      weights.keep_alive = halves;
+      weights.mapped = false;
+    }
+  }
+  DeviceWeights imported = import_(weights);
   buffers_.push_back(std::move(imported.buffer));
-  const auto bytes = static_cast<int64_t>(tensor->data.size());
+  const auto bytes = static_cast<int64_t>(weights.bytes.size());
   Share& share = shares_[place];
   (imported.on_host ? share.host_bytes : share.bytes) += bytes;
   if (!imported.on_host) share.largest = std::max(share.largest, bytes);
   if (counted_.insert(name).second) parameters_ += tensor->shape.elements();
-  Tensor loaded(tensor->dtype, spec.shape, buffers_.back().get(), 0);
+  Tensor loaded(weights.dtype, spec.shape, buffers_.back().get(), 0);
   loaded.layout = imported.layout;
   return loaded;
 }

@@ -29,7 +29,8 @@ class Weights {
   // A tensor of the table, loaded to a place. An empty Tensor when it is optional and absent. Throws ModelError:
   // missing, another shape (both given), a vector that is not F32 or holds what is not finite.
   Tensor load(const std::string& name, int place);
-  Tensor load(const std::string& name, int place, WeightUse use);
+  // `narrow`: of F32, which devices multiply slower, becomes BF16 where that loses nothing.
+  Tensor load(const std::string& name, int place, WeightUse use, bool narrow = false);
   bool has(const std::string& name) const { return file_->find_tensor(name) != nullptr; }
   // A constant that the file does not hold.
   Tensor constant(const std::vector<float>& values, int place);

@@ -28,7 +28,7 @@ NormWeights load_norm(Weights& weights, int number) {
 
 UnifiedWeights load_weights(Weights& weights, const VisionConfig& c) {
   const Tensor positions = weights.load("v.position_embd.weight", 0);
-  return {weights.load("v.patch_embd.weight", 0),
+  return {weights.load("v.patch_embd.weight", 0, WeightUse::Matrix, true),
           weights.load("v.patch_embd.bias", 0),
           load_norm(weights, 1),
           load_norm(weights, 2),

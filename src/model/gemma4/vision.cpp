@@ -34,7 +34,7 @@ std::string block(int64_t i) { return "v.blk." + std::to_string(i) + "."; }
 
 VisionWeights load_weights(Weights& weights, const GgufFile& file, const VisionConfig& c) {
   VisionWeights m;
-  m.patches = weights.load("v.patch_embd.weight", 0);
+  m.patches = weights.load("v.patch_embd.weight", 0, WeightUse::Matrix, true);
   const Tensor positions = weights.load("v.position_embd.weight", 0);
   m.columns = positions.slice(0, c.positions);
   m.rows = positions.slice(c.positions, c.positions);
