@@ -3,9 +3,7 @@
 // read), the ops one after the other.
 //   bench_step MODEL.gguf [--tokens 1] [--depth 0] [--threads T] [--runs 20] [--compute bf16] [--device cpu]
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
-#include <map>
 #include <random>
 #include <string>
 #include <vector>
@@ -13,13 +11,12 @@
 #include "backends/registry.h"
 #include "base/thread_pool.h"
 #include "gguf/reader.h"
+#include "op_times.h"
 #include "runtime/kv_cache.h"
 #include "runtime/stepper.h"
 
 namespace g4::bench {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 constexpr int kClockedRuns = 3;  // of those a device times itself
 
@@ -28,26 +25,6 @@ struct Options {
   int threads = default_thread_count();
   std::string compute = "bf16", device = "cpu";
 };
-
-// "matmul [6144, 1536] Q4_0": what nodes are added up by.
-std::string label_of(const Graph& graph, const Node& node) {
-  std::string label(node.op->name);
-  for (const ValueId id : node.inputs) {
-    const Tensor& t = graph.value(id).tensor;
-    if (!t.buffer || (label.find("matmul") == std::string::npos && node.op->name != "embed")) continue;
-    label += " [";
-    for (int i = 0; i < t.shape.rank(); ++i) label += (i ? ", " : "") + std::to_string(t.shape[i]);
-    label += "] " + std::string(name(t.dtype));
-  }
-  return label;
-}
-
-double milliseconds(Clock::duration d) { return std::chrono::duration<double, std::milli>(d).count(); }
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values.empty() ? 0 : values[values.size() / 2];
-}
 
 // A context of random keys and values: computing one would take minutes.
 void fill(const KvCache& kv, const TextConfig& config) {
@@ -82,7 +59,7 @@ int run(const std::string& path, const Options& o) {
   if (o.depth) fill(kv, model->config());
 
   std::vector<float> logits(static_cast<size_t>(model->config().vocab));
-  std::vector<std::vector<double>> times;  // per node
+  OpTimes times;
   std::vector<double> totals;
   const Program* program = nullptr;
   for (int64_t i = -1; i < o.runs; ++i) {
@@ -93,32 +70,15 @@ int run(const std::string& path, const Options& o) {
     row.buffer->read(row.offset, logits.data(), static_cast<int64_t>(logits.size() * sizeof(float)));
     if (i < 0) continue;
     totals.push_back(milliseconds(Clock::now() - began));
-    std::vector<double> nodes = i < kClockedRuns ? program->node_milliseconds() : std::vector<double>();
     if (ends.size() == program->graph().nodes().size())
-      for (size_t n = 0; n < ends.size(); ++n) nodes.push_back(milliseconds(ends[n] - (n ? ends[n - 1] : began)));
-    times.resize(std::max(times.size(), nodes.size()));
-    for (size_t n = 0; n < nodes.size(); ++n) times[n].push_back(nodes[n]);
+      times.add(began, ends);
+    else if (i < kClockedRuns)
+      times.add(program->node_milliseconds());
   }
-  struct Sum {
-    int count = 0;
-    double milliseconds = 0;
-  };
-  std::map<std::string, Sum> sums;
-  double sum = 0;
-  for (size_t n = 0; n < times.size(); ++n) {
-    Sum& s = sums[label_of(program->graph(), program->graph().nodes()[n])];
-    ++s.count;
-    s.milliseconds += median(times[n]);
-    sum += median(times[n]);
-  }
-  std::vector<std::pair<std::string, Sum>> rows(sums.begin(), sums.end());
-  std::sort(rows.begin(), rows.end(), [](auto& a, auto& b) { return a.second.milliseconds > b.second.milliseconds; });
   std::printf("%s, %d threads, %lld tokens after %lld: step %.2f ms, sum of the ops' medians %.2f ms\n",
               backend->device().description.c_str(), o.threads, static_cast<long long>(o.tokens),
-              static_cast<long long>(o.depth), median(totals), sum);
-  std::printf("%-44s%8s%10s%8s\n", "op", "count", "ms", "%");
-  for (const auto& [label, s] : rows)
-    std::printf("%-44s%8d%10.3f%8.1f\n", label.c_str(), s.count, s.milliseconds, 100 * s.milliseconds / sum);
+              static_cast<long long>(o.depth), median(totals), times.sum());
+  times.print(program->graph());
   return 0;
 }
 

@@ -92,9 +92,12 @@ class Partitioner {
     std::vector<Var> inputs;
     for (ValueId id : node.inputs) inputs.push_back(map(node.place, id));
     std::vector<Var> outputs;
-    if (node.op->expand && !backend(node.place).supports(call_of(source_, node))) {
+    Var meaning;
+    if (node.op->expand && !backend(node.place).supports(call_of(source_, node)))
+      meaning = node.op->expand(*node.params, inputs, source_.value(node.outputs[0]).tensor.dtype);
+    if (meaning) {
       note(result_.expanded, node.op->name);
-      outputs = {node.op->expand(*node.params, inputs, source_.value(node.outputs[0]).tensor.dtype)};
+      outputs = {meaning};
     } else {
       std::vector<std::pair<DType, Shape>> results;
       for (ValueId id : node.outputs)

@@ -41,7 +41,7 @@ struct OpParams {
 struct OpDef {
   std::string_view name;
   // The meaning of a fused operation in primitives with the same rounding points: appends them to the inputs' graph and
-  // returns the value, of dtype `out`, that replaces its output. nullptr for a primitive.
+  // returns what replaces its output, of dtype `out`; nothing where it fuses nothing. nullptr for a primitive.
   Var (*expand)(const OpParams& params, const std::vector<Var>& inputs, DType out) = nullptr;
 };
 

@@ -20,6 +20,7 @@ struct Attention {
   DType q = DType::F32, kv = DType::F32, out = DType::F32;
   Layout layout = Layout::Contiguous;
   std::vector<int32_t> last = {};  // empty: as positions
+  bool whole = false;              // every position is the last slot's
 };
 
 int64_t last_of(const Attention& a, size_t token) { return a.last.empty() ? a.positions[token] : a.last[token]; }
@@ -43,7 +44,7 @@ std::string describe(const Attention& a) {
   return concat("attention ", a.positions.size(), " from ", a.positions[0], " to ", a.positions.back(), " heads ",
                 a.heads, "/", a.kv_heads, " d ", a.d, " slots ", a.slots, " window ", a.window, " q ", name(a.q),
                 " kv ", name(a.kv), " -> ", name(a.out), " ", text(a.layout),
-                a.last.empty() ? "" : concat(" sees ", a.last[0], " to ", a.last.back()));
+                a.last.empty() ? "" : concat(" sees ", a.last[0], " to ", a.last.back()), a.whole ? " whole" : "");
 }
 
 // Slots that some query sees.
@@ -74,7 +75,7 @@ Var attend(Builder& builder, const Attention& a, Var q, Var k, Var v, float scal
   const Shape tokens{static_cast<int64_t>(a.positions.size())};
   const Var positions = builder.tokens(ints(tokens, a.positions));
   const Var last = a.last.empty() ? Var{} : builder.tokens(ints(tokens, a.last));
-  return attention(q, k, v, positions, scale, a.window, builder.out(a.out), last);
+  return attention(q, k, v, positions, scale, a.window, builder.out(a.out), last, a.whole);
 }
 
 OpCase base(const Attention& a) {
@@ -225,6 +226,28 @@ void add_blocks(OpCases& cases) {
   add({4, 2, 128, 900, 700, run_of(2900, 150), DType::BF16, DType::Q8_0, DType::BF16});
 }
 
+// Queries that all see all slots: head sizes of whole tiles and others, more keys than a block, more queries than a
+// tile.
+void add_whole(OpCases& cases) {
+  const auto whole = [](int64_t heads, int64_t d, int64_t tokens, int64_t slots, DType dtype, Layout layout) {
+    const std::vector<int32_t> positions(static_cast<size_t>(tokens), static_cast<int32_t>(slots - 1));
+    return Attention{heads, heads, d, slots, 0, positions, dtype, dtype, dtype, layout, {}, true};
+  };
+  size_t turn = 0;
+  for (const DType dtype : kFloats)
+    for (const int64_t d : {64, 72, 33, 128})
+      for (const auto& [tokens, slots] : {std::pair{1, 7}, {40, 40}, {67, 300}, {33, 1041}})
+        cases.push_back(attention_case(whole(3, d, tokens, slots, dtype, kLayouts[turn++ % 2])));
+  for (const DType dtype : kFloats) {
+    const Attention a = whole(2, 64, 35, 290, dtype, Layout::Contiguous);
+    for (const int64_t position : {3, 289}) {
+      cases.push_back(nan_key(a, position));
+      cases.push_back(nan_value(a, position));
+    }
+    for (const float sign : {1.0f, -1.0f}) cases.push_back(large_scores(a, sign));
+  }
+}
+
 }  // namespace
 
 OpCases attention_cases() {
@@ -305,6 +328,7 @@ OpCases attention_cases() {
       cases.push_back(attention_case({8, 2, d, 192, 40, shuffled, dtype, dtype, dtype}));
     }
   add_blocks(cases);
+  add_whole(cases);
   return cases;
 }
 

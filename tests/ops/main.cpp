@@ -217,7 +217,8 @@ OpCases all_cases() {
                            expert_cases,       embed_cases,       panel_matmul_cases,
                            panel_expert_cases, panel_embed_cases, router_cases,
                            top_k_cases,        attention_cases,   kv_write_cases,
-                           silu_cases,         convolution_cases, relative_attention_cases}) {
+                           silu_cases,         convolution_cases, relative_attention_cases,
+                           held_matmul_cases}) {
     OpCases cases = group();
     all.insert(all.end(), std::make_move_iterator(cases.begin()), std::make_move_iterator(cases.end()));
   }

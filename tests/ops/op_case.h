@@ -84,6 +84,7 @@ OpCases group_mean_cases();
 OpCases layer_norm_cases();
 OpCases rope_cases();
 OpCases matmul_cases();
+OpCases held_matmul_cases();
 OpCases expert_cases();
 OpCases embed_cases();
 OpCases panel_matmul_cases();

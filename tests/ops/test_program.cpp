@@ -101,6 +101,51 @@ TEST(a_fused_operation_is_expanded_where_it_is_lacking) {
   }
 }
 
+namespace {
+
+// The reference without bounds inside products.
+class PlainProducts final : public Backend {
+ public:
+  std::string name() const override { return "plain"; }
+  DeviceInfo device() const override { return reference().device(); }
+  std::unique_ptr<Buffer> allocate(int64_t bytes) override { return reference().allocate(bytes); }
+  DeviceWeights import(const HostWeights& weights) override { return reference().import(weights); }
+  int64_t workspace(const OpCall& call) const override { return reference().workspace(call); }
+  bool supports(const OpCall& call) const override {
+    if (call.op == &matmul_op) {
+      const auto& p = *static_cast<const MatmulParams*>(call.params);
+      if (!(p.input == Bounds{}) || !(p.output == Bounds{})) return false;
+    }
+    return reference().supports(call);
+  }
+  std::unique_ptr<Executable> compile(std::shared_ptr<const PlacedGraph> graph, size_t first, size_t last,
+                                      int64_t workspace_offset) override {
+    return reference().compile(std::move(graph), first, last, workspace_offset);
+  }
+};
+
+}  // namespace
+
+TEST(bounds_of_products_become_clamps_where_they_are_lacking) {
+  Graph graph;
+  Values values(graph);
+  const Var x = values.of({1, 2}, {3, -3});
+  const Var w = values.of({2, 2}, {1, 0, 0, 1}), plain = values.of({1, 2}, {1, 1});
+  const Bounds input{-2, 2}, output{-1.5f, 1.75f};
+  const Var first = matmul(x, w, DType::F32, 1.0f, input, output);
+  mark(graph, matmul(add(first, matmul(x, w, DType::F32, 1.0f, input), DType::F32), plain, DType::F32));
+  PlainProducts backend;
+  Program expanded(graph, backend);
+  CHECK_EQ(expanded.expanded().size(), 1u);
+  CHECK_EQ(expanded.expanded().at(0), "matmul");
+  CHECK_EQ(expanded.graph().nodes().size(), 6u);  // both products share the clamp of x
+  const std::vector<float> expected = {1.75f - 1.5f + 2 - 2};
+  CHECK(run_program(expanded) == expected);
+  Program fused(graph, cpu());
+  CHECK(fused.expanded().empty());
+  CHECK(run_program(fused) == expected);
+}
+
 TEST(an_operation_nobody_has_is_an_error_that_names_it) {
   Graph graph;
   Values values(graph);

@@ -20,6 +20,15 @@ std::vector<Row> read_rows(const Tensor& t, int64_t first, int64_t count) {
   return rows;
 }
 
+// Within the bounds; NaN stays.
+Row held(Row row, const Bounds& bounds) {
+  for (double& value : row) {
+    if (value < bounds.low) value = bounds.low;
+    if (value > bounds.high) value = bounds.high;
+  }
+  return row;
+}
+
 Row times(const Row& x, const std::vector<Row>& w, double alpha) {
   Row result;
   for (const Row& row : w) result.push_back(alpha * dot(x, row));
@@ -31,8 +40,11 @@ Row times(const Row& x, const std::vector<Row>& w, double alpha) {
 void matmul(const OpCall& call) {
   const Tensor& x = call.inputs[0];
   const std::vector<Row> w = read_rows(call.inputs[1], 0, call.inputs[1].shape[0]);
+  const auto& p = params<MatmulParams>(call);
+  const Bounds input{static_cast<float>(round_to(x.dtype, p.input.low)),
+                     static_cast<float>(round_to(x.dtype, p.input.high))};
   for (int64_t r = 0; r < x.shape.rows(); ++r)
-    write_row(call.outputs[0], r, times(read_row(x, r), w, params<MatmulParams>(call).alpha));
+    write_row(call.outputs[0], r, held(times(held(read_row(x, r), input), w, p.alpha), p.output));
 }
 
 void expert_matmul(const OpCall& call) {

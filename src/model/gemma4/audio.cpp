@@ -56,26 +56,25 @@ class Builder : public StepBuilder {
   Var clipped(Var x) { return bounded(x, {-kGradientClipping, kGradientClipping}); }
 
   Var feed_forward(Var x, const AudioFeedForward& f) {
-    const Var up = ClippedInput(norm(clipped(x), f.norm)).linear(f.up, num.act);
-    const Var down = ClippedInput(silu(up, num.act)).linear(f.down, num.stream);
+    const Var up = clipped_linear(norm(clipped(x), f.norm), f.up, num.act);
+    const Var down = clipped_linear(silu(up, num.act), f.down, num.stream);
     return add(stream_norm(down, f.post_norm), x, num.stream);
   }
 
   Var self_attention(Var normed, const AudioLayer& layer) {
-    ClippedInput input(normed);
-    const Var q = split_heads(input.linear(layer.q, num.act), c.head_dim());
-    const Var k = split_heads(input.linear(layer.k, num.act), c.head_dim());
-    const Var v = split_heads(input.linear(layer.v, num.act), c.head_dim());
+    const Var q = split_heads(clipped_linear(normed, layer.q, num.act), c.head_dim());
+    const Var k = split_heads(clipped_linear(normed, layer.k, num.act), c.head_dim());
+    const Var v = split_heads(clipped_linear(normed, layer.v, num.act), c.head_dim());
     const Var r = split_heads(linear(distances_, layer.relative), c.head_dim());  // [window, heads, head_dim]
     const Var out = relative_attention(q, k, v, r, weight(layer.q_scale), kKeyScale, kAudioCap, num.act);
-    return ClippedInput(join_heads(out)).linear(layer.o, num.stream);
+    return clipped_linear(join_heads(out), layer.o, num.stream);
   }
 
   Var light_convolution(Var x, const AudioLayer& layer) {
-    const Var gated = glu(ClippedInput(norm(x, layer.conv_pre_norm)).linear(layer.conv_in, num.act), num.act);
+    const Var gated = glu(clipped_linear(norm(x, layer.conv_pre_norm), layer.conv_in, num.act), num.act);
     const Var mixed = causal_conv1d(gated, weight(layer.conv), num.act);
     const Var active = silu(norm(clipped(mixed), layer.conv_norm), num.act);
-    return ClippedInput(active).linear(layer.conv_out, num.stream);
+    return clipped_linear(active, layer.conv_out, num.stream);
   }
 
   const AudioConfig& c;

@@ -36,24 +36,20 @@ ClippedLinear load_clipped(Weights& weights, const GgufFile& file, const std::st
   return l;
 }
 
-Var bounded(Var x, const Bounds& bounds, float factor) {
-  return bounds == Bounds{} ? x : clamp(x, bounds.low * factor, bounds.high * factor, x.dtype());
+Var bounded(Var x, const Bounds& bounds) {
+  return bounds == Bounds{} ? x : clamp(x, bounds.low, bounds.high, x.dtype());
 }
 
-Var ClippedInput::linear(const ClippedLinear& l, DType out) {
-  if (!held_ || !(bounds_ == l.input)) {
-    held_ = bounded(x_, l.input);
-    bounds_ = l.input;
-  }
-  return bounded(matmul(held_, x_.graph->external(l.weight, "weight"), out), l.output);
+Var clipped_linear(Var x, const ClippedLinear& l, DType out) {
+  return matmul(x, x.graph->external(l.weight, "weight"), out, 1.0f, l.input, l.output);
 }
 
 Var clipped_mlp(StepBuilder& b, Var x, const ClippedLinear& gate, const ClippedLinear& up, const ClippedLinear& down) {
-  ClippedInput input(x);
-  const Var gated = input.linear(gate, b.num.act), other = input.linear(up, b.num.act);
-  const Var product = geglu(gated, other, b.num.inner, b.num.mlp_factor, b.num.act);
-  const Var held = bounded(product, down.input, b.num.mlp_factor);
-  return bounded(b.down(held, down.weight), down.output);
+  const float factor = b.num.mlp_factor;
+  const Var gated = clipped_linear(x, gate, b.num.act), other = clipped_linear(x, up, b.num.act);
+  const Var product = geglu(gated, other, b.num.inner, factor, b.num.act);
+  return matmul(product, b.weight(down.weight), b.num.stream, 1.0f / factor,
+                {down.input.low * factor, down.input.high * factor}, down.output);
 }
 
 }  // namespace g4::gemma4

@@ -3,18 +3,10 @@
 // or infinite hold nothing. Source: transformers Gemma4ClippableLinear.
 #pragma once
 
-#include <limits>
-
 #include "model/step_builder.h"
 #include "model/weights.h"
 
 namespace g4::gemma4 {
-
-struct Bounds {
-  float low = -std::numeric_limits<float>::infinity();
-  float high = std::numeric_limits<float>::infinity();
-  bool operator==(const Bounds&) const = default;
-};
 
 struct ClippedLinear {
   Tensor weight;  // [n, k]
@@ -25,19 +17,10 @@ struct ClippedLinear {
 void add_clipped(std::vector<TensorSpec>& table, const std::string& name, int64_t n, int64_t k);
 ClippedLinear load_clipped(Weights& weights, const GgufFile& file, const std::string& name);
 
-// x within the bounds, each times `factor`; x itself where there are none.
-Var bounded(Var x, const Bounds& bounds, float factor = 1.0f);
+// x within the bounds; x itself where there are none.
+Var bounded(Var x, const Bounds& bounds);
 
-// Several products of one input share what holds it, where their bounds agree.
-class ClippedInput {
- public:
-  explicit ClippedInput(Var x) : x_(x) {}
-  Var linear(const ClippedLinear& l, DType out);
-
- private:
-  Var x_, held_;
-  Bounds bounds_;
-};
+Var clipped_linear(Var x, const ClippedLinear& l, DType out);
 
 // down(gelu(gate(x)) * up(x)); f16 mode's factor goes through the bounds (model/numerics.h). -> num.stream.
 Var clipped_mlp(StepBuilder& b, Var x, const ClippedLinear& gate, const ClippedLinear& up, const ClippedLinear& down);

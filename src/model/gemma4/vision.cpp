@@ -94,14 +94,13 @@ class Builder : public StepBuilder {
   }
 
   Var self_attention(Var normed, const VisionLayer& layer) {
-    ClippedInput input(normed);
-    const Var raw_q = input.linear(layer.q, num.act), raw_k = input.linear(layer.k, num.act);
-    const Var raw_v = input.linear(layer.v, num.act);
+    const Var raw_q = clipped_linear(normed, layer.q, num.act), raw_k = clipped_linear(normed, layer.k, num.act);
+    const Var raw_v = clipped_linear(normed, layer.v, num.act);
     const Var q = rope(norm(split_heads(raw_q, c.head_dim), layer.q_norm), turns_, num.inner, num.act);
     const Var k = rope(norm(split_heads(raw_k, c.head_dim), layer.k_norm), turns_, num.inner, num.act);
-    const Var v = unweighted_norm(split_heads(raw_v, c.head_dim));  // [patches, heads, head_dim]
-    const Var out = attention(q, k, v, last_, 1.0f, 0, num.act);    // every patch sees up to the last
-    return ClippedInput(join_heads(out)).linear(layer.o, num.stream);
+    const Var v = unweighted_norm(split_heads(raw_v, c.head_dim));          // [patches, heads, head_dim]
+    const Var out = attention(q, k, v, last_, 1.0f, 0, num.act, {}, true);  // every patch sees all
+    return clipped_linear(join_heads(out), layer.o, num.stream);
   }
 
   Var pooled(Var x) {

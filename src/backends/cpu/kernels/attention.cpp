@@ -5,6 +5,7 @@
 // in order. One token alone spreads its splits over the threads; a prefill chunk spreads tiles of queries.
 #include "backends/cpu/kernels/attention_floats.h"
 #include "backends/cpu/kernels/attention_matrix.h"
+#include "backends/cpu/kernels/attention_whole.h"
 #include "backends/cpu/kernels/cache_types.h"
 
 namespace g4::G4_ISA_NAMESPACE {
@@ -109,6 +110,7 @@ static bool supports(const CpuCall& call) {
 
 static int64_t workspace(const CpuCall& call) {
 #if defined(__AMX_BF16__)
+  if (WholeAttention::supports(call)) return WholeAttention(call).workspace();
   if (MatrixTile::supports(call)) return workspace_with<MatrixTile>(call);
 #endif
   return workspace_with<FloatTile>(call);
@@ -116,6 +118,7 @@ static int64_t workspace(const CpuCall& call) {
 
 static void launch(const CpuCall& call) {
 #if defined(__AMX_BF16__)
+  if (WholeAttention::supports(call)) return WholeAttention(call).run();
   if (MatrixTile::supports(call)) return launch_with<MatrixTile>(call);
 #endif
   launch_with<FloatTile>(call);

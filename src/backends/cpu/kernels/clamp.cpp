@@ -8,7 +8,7 @@ namespace g4::G4_ISA_NAMESPACE {
 static void launch(const CpuCall& call) {
   const auto* params = static_cast<const ClampParams*>(call.params);
   const Vec low = splat(params->low), high = splat(params->high);
-  unary_launch(call, [&](Vec v) { return select(v < low, low, select(v > high, high, v)); });
+  unary_launch(call, [&](Vec v) { return hold(v, low, high); });
 }
 
 extern const CpuKernel clamp_kernel;

@@ -2,23 +2,38 @@
 // each task computes a block of output columns for all tokens.
 #include "ops/matmul.h"
 
-#include "backends/cpu/kernels/panel_product.h"
+#include "backends/cpu/kernels/halves.h"
+#include "backends/cpu/kernels/tile_product.h"
 #include "backends/cpu/kernels/weight_product.h"
 
 namespace g4::G4_ISA_NAMESPACE {
 
-static float alpha_of(const CpuCall& call) { return static_cast<const MatmulParams*>(call.params)->alpha; }
+static const MatmulParams& params_of(const CpuCall& call) { return *static_cast<const MatmulParams*>(call.params); }
+
+static HeldRows held_input(const CpuCall& call) { return held_rows(params_of(call).input, call.in[0].dtype); }
 
 // The result of a task, [tokens, stride], becomes columns [first, first + columns) of the output's rows from `token`
 // on.
-static void store_result(const CpuCall& call, float* result, int64_t stride, int64_t token, int64_t tokens,
-                         int64_t first, int64_t columns) {
+static G4_INLINE void store_result(const CpuCall& call, float* result, int64_t stride, int64_t token, int64_t tokens,
+                                   int64_t first, int64_t columns) {
   const KernelTensor& out = call.out[0];
-  const float alpha = alpha_of(call);
+  const MatmulParams& p = params_of(call);
+  const Vec alpha = splat(p.alpha), low = splat(p.output.low), high = splat(p.output.high);
+  const bool as_it_is = p.alpha == 1.0f && p.output.low == -__builtin_inff() && p.output.high == __builtin_inff();
+  if (out.dtype == DType::BF16 && whole_vectors(columns)) {
+    for (int64_t t = 0; t < tokens; ++t) {
+      const float* row = result + t * stride;
+      std::byte* to = element(out, token + t, first);
+      for (int64_t i = 0; i < columns; i += kLanes) {
+        const Vec v = load(row + i);
+        write_halves(to + i * 2, as_it_is ? v : hold(v * alpha, low, high));
+      }
+    }
+    return;
+  }
   for (int64_t t = 0; t < tokens; ++t) {
     float* row = result + t * stride;
-    if (alpha != 1.0f)
-      for (int64_t i = 0; i < columns; ++i) row[i] *= alpha;
+    if (!as_it_is) map(row, columns, [&](Vec v) { return hold(v * alpha, low, high); });
     store_floats(row, element(out, token + t, first), out.dtype, columns);
   }
 }
@@ -26,7 +41,7 @@ static void store_result(const CpuCall& call, float* result, int64_t stride, int
 // Scratch: the operand, then each thread's. A task takes `per_task` panels and `chunk` tokens.
 struct PanelLayout {
   int64_t tokens, k, panels, panel_bytes, per_task, chunk;
-  bool halves;
+  bool halves, streams;
   int64_t operand;  // bytes
   PanelScratch thread;
 };
@@ -40,9 +55,14 @@ static PanelLayout panel_layout(const CpuCall& call, const PanelKernel& kernel) 
   l.panel_bytes = w.stride[0] * kPanelRows;
   l.halves = takes_halves(kernel, x.dtype, l.tokens);
   l.per_task = panels_per_task(l.panels, l.panel_bytes, l.tokens, call.team->size);
-  l.chunk = l.halves ? tokens_per_task(l.tokens, (l.panels + l.per_task - 1) / l.per_task, call.team->size) : l.tokens;
+  l.streams = streams_tiles(kernel, l.halves);
+  l.chunk = l.tokens;
+  if (l.streams)
+    l.chunk = stretch_tokens(l.tokens, l.k);
+  else if (l.halves)
+    l.chunk = tokens_per_task(l.tokens, (l.panels + l.per_task - 1) / l.per_task, call.team->size);
   l.operand = operand_bytes(kernel, l.tokens, l.k, l.halves);
-  l.thread = panel_scratch(kernel, l.k, l.chunk, l.per_task * kPanelRows);
+  l.thread = panel_scratch(kernel, l.k, l.streams ? 0 : l.chunk, l.per_task * kPanelRows);
   return l;
 }
 
@@ -50,13 +70,25 @@ static PanelLayout panel_layout(const CpuCall& call, const PanelKernel& kernel) 
 static void run_task(const CpuCall& call, const PanelLayout& l, const PanelKernel& kernel, const PanelOperand& operand,
                      int64_t task, std::byte* memory) {
   const KernelTensor& w = call.in[1];
-  const int64_t chunks = (l.tokens + l.chunk - 1) / l.chunk;
-  const int64_t first = task / chunks * l.per_task, token = task % chunks * l.chunk;
+  const int64_t chunks = (l.tokens + l.chunk - 1) / l.chunk, groups = (l.panels + l.per_task - 1) / l.per_task;
+  const int64_t group = l.streams ? task % groups : task / chunks, chunk = l.streams ? task / groups : task % chunks;
+  const int64_t first = group * l.per_task, token = chunk * l.chunk;
   const int64_t panels = l.panels - first < l.per_task ? l.panels - first : l.per_task;
   const int64_t tokens = l.tokens - token < l.chunk ? l.tokens - token : l.chunk;
+  const std::byte* weights = w.data + first * l.panel_bytes;
+#if defined(__AMX_BF16__)
+  if (l.streams)
+    return stream_tiles(weights, l.panel_bytes, panels, operand.halves + half_offset(token, 0, l.k), l.k, tokens,
+                        [&](float* block, int64_t t, int64_t count, int64_t panel, int64_t width) {
+                          const int64_t column = (first + panel) * kPanelRows;
+                          if (width == 2)
+                            store_result(call, block, kBlockColumns, token + t, count, column, kBlockColumns);
+                          else
+                            store_result(call, block, kBlockColumns, token + t, count, column, kPanelRows);
+                        });
+#endif
   auto* result = reinterpret_cast<float*>(memory + l.thread.stretch);
-  run_product(kernel, w.data + first * l.panel_bytes, l.panel_bytes, panels, operand, token, tokens, result,
-              panels * kPanelRows, memory);
+  run_product(kernel, weights, l.panel_bytes, panels, operand, token, tokens, result, panels * kPanelRows, memory);
   store_result(call, result, panels * kPanelRows, token, tokens, first * kPanelRows, panels * kPanelRows);
 }
 
@@ -77,8 +109,12 @@ static void launch_panels(const CpuCall* calls, int count) {
   const PanelOperand operand = operand_at(*kernels[0], call.scratch, l.tokens, l.k, l.tokens, l.halves);
   const auto memory_of = [&](int thread) { return call.scratch + l.operand + thread * thread_bytes; };
 
-  parallel_rows(call, l.tokens, l.k, [&](int64_t t, int thread) {
-    prepare_row(*kernels[0], x, t, operand, t, reinterpret_cast<float*>(memory_of(thread)));
+  const HeldRows bounds = held_input(call);
+  const int64_t step = kTokenTile > rows_per_task(l.k) ? kTokenTile : rows_per_task(l.k);  // threads share no tile
+  parallel_for(*call.team, (l.tokens + step - 1) / step, [&](int64_t task, int thread) {
+    const int64_t end = (task + 1) * step < l.tokens ? (task + 1) * step : l.tokens;
+    for (int64_t t = task * step; t < end; ++t)
+      prepare_row(*kernels[0], x, t, operand, t, reinterpret_cast<float*>(memory_of(thread)), bounds);
   });
   parallel_for(*call.team, tasks, [&](int64_t task, int thread) {
     int i = 0;
@@ -94,6 +130,8 @@ static bool joins(const CpuCall& first, const CpuCall& next) {
     return false;
   for (int i = 0; i < a.rank; ++i)
     if (a.dim[i] != b.dim[i] || a.stride[i] != b.stride[i]) return false;
+  const Bounds &one = params_of(first).input, &other = params_of(next).input;
+  if (one.low != other.low || one.high != other.high) return false;
   return same_operand(*panel_kernel(first.in[1].dtype), *panel_kernel(next.in[1].dtype));
 }
 
@@ -110,7 +148,7 @@ static RowLayout row_layout(const CpuCall& call) {
   l.k = x.cols;
   l.n = w.dim[0];
   l.block = block_rows(l.n, l.k, l.tokens);
-  l.activations = x.dtype == DType::F32 ? 0 : align64(l.tokens * l.k * 4);
+  l.activations = x.dtype == DType::F32 && !held_input(call).any ? 0 : align64(l.tokens * l.k * 4);
   l.pointers = align64(l.tokens * 8);
   l.product = product_scratch(l.k, l.tokens) * 4;
   l.result = l.block * l.tokens * 4;
@@ -126,7 +164,9 @@ static void launch_rows(const CpuCall& call) {
   auto** pointers = reinterpret_cast<const float**>(after);
   std::byte* per_thread = after + l.pointers;
 
-  parallel_rows(call, l.tokens, l.k, [&](int64_t t, int) { pointers[t] = floats_of(x, t, activations + t * l.k); });
+  const HeldRows bounds = held_input(call);
+  parallel_rows(call, l.tokens, l.k,
+                [&](int64_t t, int) { pointers[t] = bounds.floats_of(x, t, activations + t * l.k); });
   parallel_for(*call.team, (l.n + l.block - 1) / l.block, [&](int64_t task, int thread) {
     auto* scratch = reinterpret_cast<float*>(per_thread + thread * (l.product + l.result));
     float* result = scratch + l.product / 4;

@@ -47,15 +47,11 @@ static inline void decode_panel(const Format& w, int64_t first, int64_t blocks, 
 
 #if defined(__AMX_BF16__)
 // Weights of two panels `panel_bytes` apart and 32 tokens in tiles, `next_tokens` bytes from 16 to the next; or one
-// panel, or 16 tokens. Adds k products to out[t * stride + r].
+// panel, or 16 tokens. Adds k products to the tiles of sums, and asks for `ahead` lines of what comes next, from `next`
+// on, into the second-level cache with each 32 of them.
 template <bool kTwoPanels, bool kTwoTokenTiles>
-static inline void tile_bf16(const std::byte* panel, int64_t panel_bytes, int64_t k, const std::byte* x,
-                             int64_t next_tokens, float* out, int64_t stride) {
-  float* const below = out + kTokenTile * stride;
-  tile_load<0>(out, stride * 4);
-  if constexpr (kTwoPanels) tile_load<1>(out + kPanelRows, stride * 4);
-  if constexpr (kTwoTokenTiles) tile_load<2>(below, stride * 4);
-  if constexpr (kTwoPanels && kTwoTokenTiles) tile_load<3>(below + kPanelRows, stride * 4);
+static G4_INLINE void multiply_tiles(const std::byte* panel, int64_t panel_bytes, int64_t k, const std::byte* x,
+                                     int64_t next_tokens, const std::byte* next = nullptr, int64_t ahead = 0) {
   for (int64_t i = 0; i < k; i += kBf16Block) {
     tile_load<4>(x + i * 2 * kTokenTile);
     tile_load<6>(panel + i * 32);
@@ -69,11 +65,30 @@ static inline void tile_bf16(const std::byte* panel, int64_t panel_bytes, int64_
       tile_dot<2, 5, 6>();
       if constexpr (kTwoPanels) tile_dot<3, 5, 7>();
     }
+    for (int64_t line = 0; line < ahead; ++line, next += 64) __builtin_prefetch(next, 0, 2);
   }
+}
+
+template <bool kTwoPanels, bool kTwoTokenTiles>
+static G4_INLINE void store_tiles(float* out, int64_t stride) {
+  float* const below = out + kTokenTile * stride;
   tile_store<0>(out, stride * 4);
   if constexpr (kTwoPanels) tile_store<1>(out + kPanelRows, stride * 4);
   if constexpr (kTwoTokenTiles) tile_store<2>(below, stride * 4);
   if constexpr (kTwoPanels && kTwoTokenTiles) tile_store<3>(below + kPanelRows, stride * 4);
+}
+
+// Adds to out[t * stride + r].
+template <bool kTwoPanels, bool kTwoTokenTiles>
+static inline void tile_bf16(const std::byte* panel, int64_t panel_bytes, int64_t k, const std::byte* x,
+                             int64_t next_tokens, float* out, int64_t stride) {
+  float* const below = out + kTokenTile * stride;
+  tile_load<0>(out, stride * 4);
+  if constexpr (kTwoPanels) tile_load<1>(out + kPanelRows, stride * 4);
+  if constexpr (kTwoTokenTiles) tile_load<2>(below, stride * 4);
+  if constexpr (kTwoPanels && kTwoTokenTiles) tile_load<3>(below + kPanelRows, stride * 4);
+  multiply_tiles<kTwoPanels, kTwoTokenTiles>(panel, panel_bytes, k, x, next_tokens);
+  store_tiles<kTwoPanels, kTwoTokenTiles>(out, stride);
 }
 
 // One or two panels times all tokens.

@@ -2,6 +2,7 @@
 // once (quantised, or kept as bfloat16 and float32); a task then multiplies some panels with all tokens of a range.
 #pragma once
 
+#include "backends/cpu/kernels/held_rows.h"
 #include "backends/cpu/kernels/panel_halves.h"
 
 namespace g4::G4_ISA_NAMESPACE {
@@ -65,17 +66,22 @@ static inline PanelOperand operand_at(const PanelKernel& kernel, std::byte* memo
   return {{}, reinterpret_cast<float*>(memory), nullptr, k};
 }
 
-// Prepares row `r` of x as activation t; `buffer` holds k floats.
+// Prepares row `r` of x, held to bounds, as activation t; `buffer` holds k floats.
 static inline void prepare_row(const PanelKernel& kernel, const KernelTensor& x, int64_t r, const PanelOperand& operand,
-                               int64_t t, float* buffer) {
+                               int64_t t, float* buffer, const HeldRows& bounds = {}) {
   const int64_t k = operand.k;
   if (kHasHalves && operand.halves) {
     const std::byte* row = x.row(r);
-    for (int64_t i = 0; i < k; i += kBf16Block)
-      __builtin_memcpy(operand.halves + half_offset(t, i, k), row + i * 2, kBf16Block * 2);
+    for (int64_t i = 0; i < k; i += kBf16Block) {
+      std::byte* to = operand.halves + half_offset(t, i, k);
+      if (bounds.any)
+        bounds.copy_halves<kBf16Block>(row + i * 2, to);
+      else
+        __builtin_memcpy(to, row + i * 2, kBf16Block * 2);
+    }
     return;
   }
-  const float* floats = floats_of(x, r, buffer);
+  const float* floats = bounds.floats_of(x, r, buffer);
   if (kernel.groups) return quantize_row(floats, kernel.sum_factor, operand.quantized, t);
   __builtin_memcpy(operand.floats + t * k, floats, static_cast<size_t>(k) * 4);
 }

@@ -21,6 +21,7 @@
 namespace g4::G4_ISA_NAMESPACE {
 
 typedef int32_t IVec __attribute__((vector_size(kLanes * 4)));
+typedef uint32_t UVec __attribute__((vector_size(kLanes * 4)));
 
 static G4_INLINE Vec load(const float* p) {
   Vec v;
@@ -38,6 +39,9 @@ static G4_INLINE float reduce_add(Vec v) {
 }
 
 static G4_INLINE Vec select(IVec mask, Vec yes, Vec no) { return (Vec)((mask & (IVec)yes) | (~mask & (IVec)no)); }
+
+// x within [low, high]; NaN stays NaN.
+static G4_INLINE Vec hold(Vec x, Vec low, Vec high) { return select(x < low, low, select(x > high, high, x)); }
 
 // e^x to about 2 ulp; 0 below -87.3, inf above 88.3 and NaN for NaN.
 // x = n ln2 + r with |r| <= ln2/2 (ln2 split in two for an exact product), e^r by its Taylor series to r^7.

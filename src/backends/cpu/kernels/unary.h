@@ -1,7 +1,7 @@
 // Elementwise operations of one tensor.
 #pragma once
 
-#include "backends/cpu/kernels/rows.h"
+#include "backends/cpu/kernels/halves.h"
 
 namespace g4::G4_ISA_NAMESPACE {
 
@@ -15,7 +15,14 @@ static inline int64_t unary_workspace(const CpuCall& call) { return piece_scratc
 template <class F>
 static G4_INLINE void unary_launch(const CpuCall& call, const F& f) {
   const KernelTensor &x = call.in[0], &out = call.out[0];
+  const bool halves = x.dtype == DType::BF16 && out.dtype == DType::BF16 && whole_vectors(out.cols);
   for_pieces(call, out.rows, out.cols, 1, [&](int64_t r, int64_t begin, int64_t n, float* buffer) {
+    if (halves) {
+      const std::byte* from = element(x, r, begin);
+      std::byte* to = element(out, r, begin);
+      for (int64_t i = 0; i < n; i += kLanes) write_halves(to + i * 2, f(read_halves(from + i * 2)));
+      return;
+    }
     load_floats(element(x, r, begin), x.dtype, buffer, n);
     map(buffer, n, f);
     store_floats(buffer, element(out, r, begin), out.dtype, n);
