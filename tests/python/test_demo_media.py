@@ -1,4 +1,4 @@
-"""The demo model sees and hears: its projector is found by itself, and its answers about new pictures and clips are true.
+"""The demo model sees and hears: its projector is found by itself, its answers about new pictures and clips are true.
 
 The share of right answers is counted on media that training has not seen: see demo_media.py.
 """

@@ -36,7 +36,7 @@ AUDIO = {
     "hidden_size": 128, "num_hidden_layers": 3, "num_attention_heads": 4, "output_proj_dims": 128,
     "use_clipped_linears": False,
 }  # fmt: skip
-RATE, WARMUP_STEPS, DECAY = 1.5e-3, 150, 0.1
+RATE, WARMUP_STEPS, DECAY = 2e-3, 150, 0.1
 HELPER_WEIGHT = 0.3  # of the classes read off the soft tokens' mean, which teach a tower before the text model does
 SAVE_SECONDS = 60
 
@@ -93,6 +93,18 @@ def draw_weights(module: nn.Module) -> None:
             p.fill_(0.5 if "post_" in name else 1.0)
 
 
+def make_optimizers(tower: Tower, device: str) -> list[torch.optim.Optimizer]:
+    """Muon, with updates as large as Adam's, for the layers' matrices, Adam for all else."""
+    inner = [p for name, p in tower.named_parameters() if p.dim() == 2 and "layers." in name]
+    outer = [p for name, p in tower.named_parameters() if p.dim() > 1 and not (p.dim() == 2 and "layers." in name)]
+    vectors = [p for p in tower.parameters() if p.dim() <= 1]
+    groups = [{"params": outer, "weight_decay": DECAY}, {"params": vectors, "weight_decay": 0.0}]
+    return [
+        torch.optim.Muon(inner, lr=RATE, weight_decay=DECAY, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(groups, lr=RATE, betas=(0.9, 0.98), fused=device == "cuda"),
+    ]
+
+
 class Trainer:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options, self.device = options, options.device
@@ -135,12 +147,7 @@ class Trainer:
         """Phases of (seconds, budgets, rows); the rate falls to nothing over all of them."""
         tower, whole, before, step = self.towers[name], sum(phase[0] for phase in phases), 0.0, 0
         seen = 0
-        matrices = [p for p in tower.parameters() if p.dim() > 1]
-        others = [p for p in tower.parameters() if p.dim() <= 1]
-        optimizer = torch.optim.AdamW(
-            [{"params": matrices, "weight_decay": DECAY}, {"params": others, "weight_decay": 0.0}],
-            lr=RATE, betas=(0.9, 0.98), fused=self.device == "cuda",
-        )  # fmt: skip
+        optimizers = make_optimizers(tower, self.device)
         for seconds, budgets, rows in phases:
             start = time.time()
             for batch in self._batches(name, budgets, rows, seed=step + 1, held=False):
@@ -149,14 +156,15 @@ class Trainer:
                     break
                 progress = (before + passed) / whole
                 scale = min(1.0, (step + 1) / WARMUP_STEPS) * (0.01 + 0.99 * math.cos(progress * math.pi / 2) ** 2)
-                for group in optimizer.param_groups:
+                for group in (group for optimizer in optimizers for group in optimizer.param_groups):
                     group["lr"] = RATE * scale
                 loss, helped = self._losses(tower, batch)
                 (loss + HELPER_WEIGHT * helped).backward()
                 norm = nn.utils.clip_grad_norm_(tower.parameters(), 1.0)
-                if torch.isfinite(norm):
-                    optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
+                for optimizer in optimizers:
+                    if torch.isfinite(norm):
+                        optimizer.step()
+                    optimizer.zero_grad(set_to_none=True)
                 step, seen = step + 1, seen + rows
                 if step % 50 == 0 or step == 1:
                     line = {
@@ -256,9 +264,8 @@ def main() -> None:
         "image": [(small, (70,), 2 * rows), (mixed, (70, 140, 280, 280, 280), rows)],
     }
     for name, phases in plan.items():
-        phases = [phase for phase in phases if phase[0] > 0]
-        trainer.train(name, phases)
-        for budget in dict.fromkeys(phases[-1][1] if phases else ()):
+        trainer.train(name, [phase for phase in phases if phase[0] > 0])
+        for budget in dict.fromkeys(phases[-1][1]):
             key = f"{name}_held_out" if name == "audio" else f"{name}_held_out_{budget}"
             trainer.metrics[key] = trainer.evaluate(name, (budget,), options.eval_batches)
             print(key, trainer.metrics[key], flush=True)
