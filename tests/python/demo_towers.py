@@ -81,7 +81,7 @@ def _audio_config(keys: dict[str, Any], stored: dict[str, torch.Tensor]) -> dict
 def _stored(name: str, stored: dict[str, torch.Tensor]) -> torch.Tensor:
     """The file's values of a tensor that transformers calls `name`."""
     part, rest = name.split(".", 1)
-    if part == "audio_tower" or part == "embed_audio":
+    if part in {"audio_tower", "embed_audio"}:
         value = stored[audio_towers.file_name(rest)]
         return value.expm1().log() if rest.endswith("per_dim_scale") else value  # the file's is after softplus
     if part == "embed_vision":

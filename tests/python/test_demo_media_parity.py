@@ -73,5 +73,3 @@ def test_answers(engine: Model, reference: Any) -> None:
                 eos_token_id=None, **inputs(medium),
             )  # fmt: skip
         assert ours == theirs[0, len(prompt.ids) :].tolist(), case.question
-
-
