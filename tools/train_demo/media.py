@@ -19,78 +19,23 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from media_data import COLOURS, SOUNDS, THINGS, Batches
+from media_data import SOUNDS, Batches
+from media_pictures import COLOURS, THINGS
 from media_text import load_text, load_tokenizer
-from safetensors.torch import save_file
+from media_towers import AUDIO, VISION, Tower, draw_weights
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.utils.data import DataLoader
 from transformers import Gemma4AudioConfig, Gemma4Config, Gemma4VisionConfig
 from transformers.models.gemma4.modeling_gemma4 import Gemma4AudioModel, Gemma4MultimodalEmbedder, Gemma4VisionModel
 
-# Enough positions for the widest image of the largest budget (1120 tokens, 40:1): 211 tokens of 3 patches.
-VISION = {
-    "hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 4, "num_attention_heads": 4,
-    "num_key_value_heads": 4, "head_dim": 32, "position_embedding_size": 640,
-}  # fmt: skip
-AUDIO = {
-    "hidden_size": 128, "num_hidden_layers": 3, "num_attention_heads": 4, "output_proj_dims": 128,
-    "use_clipped_linears": False,
-}  # fmt: skip
 RATE, WARMUP_STEPS, DECAY = 2e-3, 150, 0.1
 HELPER_WEIGHT = 0.3  # of the classes read off the soft tokens' mean, which teach a tower before the text model does
 SAVE_SECONDS = 60
-
-
-class Tower(nn.Module):
-    """A tower, its projection, and linear helpers that name the classes and do not ship."""
-
-    def __init__(self, name: str, tower: nn.Module, embedder: nn.Module, width: int, classes: tuple[int, ...]) -> None:
-        super().__init__()
-        self.name, self.tower, self.embedder = name, tower, embedder
-        self.helpers = nn.ModuleList(nn.Linear(width, count) for count in classes)
-
-    def forward(self, batch: dict[str, Any], device: str) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """Soft tokens [rows, tokens, text hidden] and the helpers' logits."""
-        if self.name == "image":
-            pixels, places = patches(batch["pixels"].to(device, non_blocking=True), *batch["size"])
-            seen = self.tower(pixel_values=pixels, pixel_position_ids=places).last_hidden_state
-            seen = seen.view(pixels.shape[0], -1, seen.shape[-1])
-        else:
-            heard = batch["features"].to(device, non_blocking=True)
-            seen = self.tower(heard, torch.ones(heard.shape[:2], dtype=torch.bool, device=device)).last_hidden_state
-        normed = self.embedder.embedding_pre_projection_norm(seen)
-        mean = normed.float().mean(1)
-        return self.embedder.embedding_projection(normed), [helper(mean) for helper in self.helpers]
-
-
-def patches(pixels: torch.Tensor, width: int, height: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """[rows, h, w, 3] uint8 -> values 0..1 [rows, patches, 768] at width x height, and (x, y) [rows, patches, 2]."""
-    x = pixels.movedim(-1, 1).float()
-    x = F.interpolate(x, size=(height, width), mode="bicubic", antialias=True).round().clamp(0, 255) / 255
-    x = x.unflatten(3, (-1, 16)).unflatten(2, (-1, 16)).permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
-    y_at, x_at = torch.meshgrid(
-        torch.arange(height // 16, device=x.device), torch.arange(width // 16, device=x.device), indexing="ij"
-    )
-    return x, torch.stack((x_at, y_at), -1).view(1, -1, 2).expand(x.shape[0], -1, -1)
-
-
-@torch.no_grad()
-def draw_weights(module: nn.Module) -> None:
-    """Unit streams, attention logits small enough to learn from, positions as sines that reach past the trained."""
-    for name, p in module.named_parameters():
-        if name.endswith(("q_norm.weight", "k_norm.weight")):
-            p.fill_(p.numel() ** -0.25)
-        elif "position_embedding_table" in name:
-            steps = torch.arange(p.shape[1])[:, None] / 100 ** torch.linspace(0, 1, p.shape[2] // 4)
-            p.zero_()
-            p[0, :, : p.shape[2] // 2] = torch.cat((steps.sin(), steps.cos()), 1) / 2
-            p[1, :, p.shape[2] // 2 :] = torch.cat((steps.sin(), steps.cos()), 1) / 2
-        elif p.dim() > 1:
-            p.normal_(std=p[0].numel() ** -0.5)
-        elif name.endswith("bias") or "per_dim_scale" in name:
-            p.zero_()
-        else:
-            p.fill_(0.5 if "post_" in name else 1.0)
+PREFIXES = {
+    "image": ("model.vision_tower.", "model.embed_vision."),
+    "audio": ("model.audio_tower.", "model.embed_audio."),
+}  # of the checkpoint's names
 
 
 def make_optimizers(tower: Tower, device: str) -> list[torch.optim.Optimizer]:
@@ -137,8 +82,12 @@ class Trainer:
                 (len(SOUNDS),),
             ),
         }  # fmt: skip
-        for tower in self.towers.values():
+        before = load_file(options.resume) if options.resume else {}
+        for name, tower in self.towers.items():
             draw_weights(tower)
+            for module, prefix in zip((tower.tower, tower.embedder), PREFIXES[name], strict=True):
+                known = {key.removeprefix(prefix): value for key, value in before.items() if key.startswith(prefix)}
+                module.load_state_dict(known or module.state_dict())
             tower.to(self.device)
         self.metrics: dict[str, Any] = {"log": []}
         self.saved = time.time()
@@ -230,9 +179,8 @@ class Trainer:
     def save(self) -> None:
         state = {}
         for name, tower in self.towers.items():
-            prefix, embedder = ("vision_tower", "embed_vision") if name == "image" else ("audio_tower", "embed_audio")
-            state |= {f"model.{prefix}.{key}": value for key, value in tower.tower.state_dict().items()}
-            state |= {f"model.{embedder}.{key}": value for key, value in tower.embedder.state_dict().items()}
+            for module, prefix in zip((tower.tower, tower.embedder), PREFIXES[name], strict=True):
+                state |= {prefix + key: value for key, value in module.state_dict().items()}
         out = self.options.out
         save_file({key: value.float().cpu().contiguous() for key, value in state.items()}, out / "model.part",
                   metadata={"format": "pt"})  # fmt: skip
@@ -249,6 +197,7 @@ def main() -> None:
         parser.add_argument(name, type=Path, required=True)
     parser.add_argument("--vision", default="90,150", help="seconds of the two phases")
     parser.add_argument("--audio", default="120", help="seconds")
+    parser.add_argument("--resume", type=Path, help="model.safetensors of an earlier run, to go on from")
     parser.add_argument("--rows", type=int, default=128)
     parser.add_argument("--workers", type=int, default=14)
     parser.add_argument("--eval-batches", type=int, default=16)
