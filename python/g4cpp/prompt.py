@@ -75,6 +75,25 @@ def guard(value: Any) -> tuple[Any, str]:
     return _map(value, separator), separator
 
 
+def has_placeholder(text: str) -> bool:
+    return _PLACEHOLDER.search(text) is not None
+
+
+def placeholders_as_text(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The (guarded) messages with each medium a text, its placeholder: for templates that know texts alone."""
+
+    def shown(part: Any) -> Any:
+        kind = part.get("type") if isinstance(part, Mapping) else None
+        return {"type": "text", "text": PLACEHOLDERS[kind]} if kind in PLACEHOLDERS else part
+
+    return [
+        {**message, "content": [shown(part) for part in message["content"]]}
+        if isinstance(message.get("content"), list)
+        else dict(message)
+        for message in messages
+    ]
+
+
 def chat_prompt(
     text: str,
     separator: str,

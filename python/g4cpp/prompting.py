@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from g4cpp.errors import TemplateError
-from g4cpp.prompt import Clip, Prompt, assemble, chat_prompt, guard
+from g4cpp.prompt import Clip, Prompt, assemble, chat_prompt, guard, has_placeholder, placeholders_as_text
 from g4cpp.template import BUILT_IN, ChatTemplate, plain_messages
 
 if TYPE_CHECKING:
@@ -38,7 +38,10 @@ class Prompter:
         self._template: ChatTemplate | None = None
 
     def of_messages(self, messages: Sequence[Mapping[str, Any]], thinking: bool, template: str | None) -> Prompt:
-        """By the file's template or `template`; the BOS that it writes is not doubled."""
+        """By the file's template or `template`; the BOS that it writes is not doubled.
+
+        A template that knows texts alone gets placeholders as texts.
+        """
         from g4cpp.media.content import split_messages
 
         vocabulary = self._vocabulary
@@ -46,6 +49,8 @@ class Prompter:
         shown, media = split_messages(messages)
         guarded, separator = guard(plain_messages(shown))
         text = compiled.render(guarded, thinking=thinking)
+        if media and not has_placeholder(text):
+            text = compiled.render(placeholders_as_text(guarded), thinking=thinking)
         began = time.perf_counter()
         clips = self._encode(media)
         seconds = time.perf_counter() - began

@@ -117,6 +117,18 @@ def test_a_closed_model_sees_nothing(tiny: Tiny, projector: Path) -> None:
             call()
 
 
+def test_a_template_that_knows_texts_alone(tiny: Tiny, projector: Path) -> None:
+    """It is given the placeholder as one of the message's texts, and the picture stands where the message has it."""
+    plain = "{% for part in messages[0].content if part.type == 'text' %}{{ part.text }}{% endfor %}"
+    media = "{% for part in messages[0].content %}{{ part.text if part.type == 'text' else '<|image|>' }}{% endfor %}"
+    with Model(tiny("dense_k", media=True), mmproj=projector) as model:
+        spelt = asked("see <|image|> ", small(), "hello <|im", small())
+        prompts = [model.chat_prompt(spelt, template=template) for template in (plain, media)]
+    assert prompts[0].ids == prompts[1].ids
+    assert [at for at, *_ in prompts[0].media] == [at for at, *_ in prompts[1].media]
+    assert len(prompts[0].media) == 2
+
+
 def test_a_template_without_pictures(tiny: Tiny, projector: Path) -> None:
     plain = "{{ messages[0].content[1].text }}"
     with (
